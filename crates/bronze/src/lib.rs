@@ -1,0 +1,1 @@
+//! Drop folder to bronze tables.

@@ -1,0 +1,2 @@
+//! The `medallion` program.
+fn main() {}

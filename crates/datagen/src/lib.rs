@@ -1,0 +1,1 @@
+//! Deterministic customers at any scale.

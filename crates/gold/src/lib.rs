@@ -1,0 +1,1 @@
+//! Dimension, fact and history builders for a star schema with fiscal years.

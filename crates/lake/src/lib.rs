@@ -1,0 +1,1 @@
+//! The only user of deltalake: stages, commits and releases tables.

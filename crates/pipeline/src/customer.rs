@@ -1,0 +1,205 @@
+//! Customers and projects: `customers/<id>.toml` and `medallion.toml`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Deserializer};
+
+use crate::error::DefinitionError;
+use crate::toml_file;
+
+/// A checked customer id: safe as the name of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerId(String);
+
+impl CustomerId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for CustomerId {
+    type Err = DefinitionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let sound = text.len() <= 63
+            && text.starts_with(plain)
+            && text.chars().all(|c| plain(c) || c == '-' || c == '_');
+        if sound { Ok(Self(text.to_owned())) } else { Err(DefinitionError::InvalidCustomerId { id: text.to_owned() }) }
+    }
+}
+
+/// The fiscal years of a customer. A year is labelled by the calendar year in which it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FiscalYearOptions {
+    /// The month in which a year starts, 1 to 12.
+    #[serde(deserialize_with = "month")]
+    pub start_month: u32,
+    /// The first year there is.
+    pub first: i32,
+    /// The last year there is.
+    pub last: i32,
+}
+
+impl Default for FiscalYearOptions {
+    fn default() -> Self {
+        Self { start_month: 1, first: 2012, last: 2036 }
+    }
+}
+
+fn month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let month = u32::deserialize(deserializer)?;
+    if (1..=12).contains(&month) {
+        return Ok(month);
+    }
+    Err(serde::de::Error::custom(format!("{month} is not a month: expected 1 to 12")))
+}
+
+/// `customers/<id>.toml` as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CustomerFile {
+    id: Option<String>,
+    name: Option<String>,
+    source: PathBuf,
+    timezone: Option<Tz>,
+    #[serde(default)]
+    fiscal_year: FiscalYearOptions,
+}
+
+/// A customer with everything that is particular to it.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// The id.
+    pub id: CustomerId,
+    /// What people call it.
+    pub name: String,
+    /// The drop folder.
+    pub source: PathBuf,
+    /// The zone in which a day of the run begins.
+    pub timezone: Tz,
+    /// Its fiscal years.
+    pub fiscal_year: FiscalYearOptions,
+}
+
+impl Customer {
+    /// A customer without a file of its own.
+    #[must_use]
+    pub fn without_file(id: CustomerId, source: PathBuf) -> Self {
+        let name = id.to_string();
+        Self { id, name, source, timezone: Tz::UTC, fiscal_year: FiscalYearOptions::default() }
+    }
+
+    /// Reads `customers/<id>.toml`; relative paths start at that file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has unknown keys, or gives another id than its name.
+    pub fn read(path: &Path) -> Result<Self, DefinitionError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| DefinitionError::Read { path: path.to_path_buf(), source })?;
+        let file = path.display().to_string();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let id: CustomerId = stem.parse()?;
+        let read: CustomerFile = toml_file::parse(&file, &text)?;
+        if let Some(other) = read.id.filter(|other| *other != stem) {
+            let message = format!("id = \"{other}\" differs from the file's name, which is the customer's id");
+            return Err(DefinitionError::Contradiction { file, message });
+        }
+        if read.fiscal_year.first > read.fiscal_year.last {
+            let message = "fiscal_year.first is after fiscal_year.last".to_owned();
+            return Err(DefinitionError::Contradiction { file, message });
+        }
+        let source = path.parent().unwrap_or(Path::new(".")).join(read.source);
+        let name = read.name.unwrap_or(stem);
+        let timezone = read.timezone.unwrap_or(Tz::UTC);
+        Ok(Self { id, name, source, timezone, fiscal_year: read.fiscal_year })
+    }
+}
+
+/// `medallion.toml`: what all customers of a project share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// The pipeline's folder, or the name of a built-in one.
+    pub pipeline: Option<String>,
+    /// Where the lakes are: a path, relative to the file, or a URL.
+    pub lake: Option<String>,
+    /// Options that `run` takes where the command line gives none.
+    #[serde(default)]
+    pub defaults: Defaults,
+}
+
+/// Options of `run` set for a whole project.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// Memory for the SQL engine, such as `2GiB`.
+    pub memory_limit: Option<String>,
+}
+
+impl Project {
+    /// The name of the file.
+    pub const FILE: &'static str = "medallion.toml";
+
+    /// Reads `medallion.toml` in `folder`; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read or has unknown keys.
+    pub fn read(folder: &Path) -> Result<Option<Self>, DefinitionError> {
+        let path = folder.join(Self::FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => toml_file::parse(&path.display().to_string(), &text).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DefinitionError::Read { path, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn ids_that_are_no_plain_names_are_refused() {
+        for sound in ["acme", "a", "9-lives", "customer_b"] {
+            assert_eq!(sound.parse::<CustomerId>().unwrap().as_str(), sound);
+        }
+        for unsound in ["", "..", "a/b", "-a", "_a", "Acme", "a b", "a\0", "é", &"a".repeat(64)] {
+            assert!(unsound.parse::<CustomerId>().is_err(), "{unsound:?}");
+        }
+    }
+
+    #[test]
+    fn a_customer_file_is_read_and_its_mistakes_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme.toml");
+        let text = "source = \"../drop\"\ntimezone = \"Europe/Berlin\"\nfiscal_year.start_month = 7\n";
+        std::fs::write(&path, text).unwrap();
+        let customer = Customer::read(&path).unwrap();
+        assert_eq!(customer.source, folder.path().join("../drop"));
+        assert_eq!((customer.fiscal_year.start_month, customer.fiscal_year.first), (7, 2012));
+        for (text, part) in [
+            ("source = \"x\"\nid = \"other\"", "differs from the file's name"),
+            ("source = \"x\"\nfiscal_year.start_month = 13", "13 is not a month"),
+            ("source = \"x\"\ntimezon = \"UTC\"", ":2:1: unknown field `timezon`"),
+            ("name = \"x\"", "missing field `source`"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Customer::read(&path).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

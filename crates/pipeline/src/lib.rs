@@ -1,0 +1,22 @@
+//! What a pipeline is: definitions of sources and tables, customers, the table graph.
+//!
+//! Reads definitions, nothing else. [`Pipeline::load`] turns the files of a pipeline folder into checked types;
+//! `docs/pipeline.md` is the format.
+
+pub mod columns;
+pub mod customer;
+pub mod definition;
+pub mod error;
+pub mod files;
+mod graph;
+pub mod load;
+pub mod model;
+pub mod schema;
+mod toml_file;
+
+pub use customer::{Customer, CustomerId, FiscalYearOptions, Project};
+pub use error::{DefinitionError, nearest};
+pub use files::{DataFile, TableFiles};
+pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};
+pub use model::Model;
+pub use schema::{Column, ColumnType, Layer, TableName, TableSchema};

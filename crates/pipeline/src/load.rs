@@ -1,0 +1,236 @@
+//! A folder of definitions becomes a checked [`Pipeline`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::columns;
+use crate::definition::{Definition, Kind, PipelineFile, Source};
+use crate::error::{DefinitionError, nearest};
+use crate::graph;
+use crate::model::Model;
+use crate::schema::{Column, Layer, TableName, TableSchema, is_identifier};
+use crate::toml_file;
+
+/// The files of a pipeline: path within the pipeline, with `/`, to text.
+pub type PipelineFiles = BTreeMap<String, String>;
+
+/// A source with the schema of its bronze table.
+#[derive(Debug, Clone)]
+pub struct SourceTable {
+    /// The bronze table; its name is the source's.
+    pub name: TableName,
+    /// The definition.
+    pub source: Source,
+    /// The bronze table's columns, audit columns included.
+    pub schema: TableSchema,
+}
+
+/// A silver or gold table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// How it is made.
+    pub definition: Definition,
+    /// Its query, where it is one.
+    pub model: Option<Model>,
+    /// What it looks like when published.
+    pub schema: TableSchema,
+    /// The tables it is built from.
+    pub inputs: Vec<TableName>,
+}
+
+/// Everything that is particular to one kind of customer.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Keys that every fact carries.
+    pub conformed_keys: Vec<Column>,
+    /// What arrives, by source name.
+    pub sources: BTreeMap<String, SourceTable>,
+    /// Silver and gold tables; each stands after those it is built from.
+    pub tables: Vec<Table>,
+}
+
+/// Reads the files of a pipeline folder.
+///
+/// # Errors
+/// If a folder or file cannot be read or is not text.
+pub fn read_folder(folder: &Path) -> Result<PipelineFiles, DefinitionError> {
+    let mut files = PipelineFiles::new();
+    let mut folders = vec![(folder.to_path_buf(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        let read = |source| DefinitionError::Read { path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') || name.ends_with('~') || name.ends_with(".md") {
+                continue;
+            }
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push((path, format!("{prefix}{name}/")));
+            } else {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| DefinitionError::Read { path: path.clone(), source })?;
+                files.insert(format!("{prefix}{name}"), text);
+            }
+        }
+    }
+    Ok(files)
+}
+
+impl Pipeline {
+    /// Checks the files and brings the tables into building order.
+    ///
+    /// # Errors
+    /// For everything `docs/pipeline.md` does not allow, with the file and, where there is one, the line.
+    pub fn load(files: &PipelineFiles) -> Result<Self, DefinitionError> {
+        let text = files.get("pipeline.toml").ok_or_else(|| DefinitionError::Misplaced {
+            file: "a folder without pipeline.toml".to_owned(),
+        })?;
+        let PipelineFile { name, description, conformed_keys } = toml_file::parse("pipeline.toml", text)?;
+        let conformed_keys = columns::conformed(conformed_keys);
+        let mut sources = BTreeMap::new();
+        let mut tables = Vec::new();
+        for (file, text) in files {
+            let Some(table) = table_of(file)? else { continue };
+            if table.layer == Layer::Bronze {
+                let source: Source = toml_file::parse(file, text)?;
+                let schema = columns::bronze(file, &table, &source)?;
+                sources.insert(table.table.clone(), SourceTable { name: table, source, schema });
+            } else {
+                tables.push(load_table(files, file, text, table, &conformed_keys)?);
+            }
+        }
+        check_surplus_sql(files, &tables)?;
+        check_inputs(&sources, &tables)?;
+        let tables = graph::in_building_order(tables)?;
+        Ok(Self { name, description, conformed_keys, sources, tables })
+    }
+
+    /// The silver or gold table of that name.
+    #[must_use]
+    pub fn table(&self, name: &TableName) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == *name)
+    }
+
+    /// The schema of any table, bronze included.
+    #[must_use]
+    pub fn schema(&self, name: &TableName) -> Option<&TableSchema> {
+        if name.layer == Layer::Bronze {
+            return self.sources.get(&name.table).map(|source| &source.schema);
+        }
+        self.table(name).map(|table| &table.schema)
+    }
+}
+
+/// The table a `.toml` file defines; `None` for files that define none.
+fn table_of(file: &str) -> Result<Option<TableName>, DefinitionError> {
+    let misplaced = || DefinitionError::Misplaced { file: file.to_owned() };
+    if file == "pipeline.toml" || file.starts_with("tests/") {
+        return Ok(None);
+    }
+    let (layer, name) = file.split_once('/').ok_or_else(misplaced)?;
+    let layer = Layer::ALL.into_iter().find(|known| known.name() == layer).ok_or_else(misplaced)?;
+    if let Some(table) = name.strip_suffix(".toml").filter(|table| is_identifier(table)) {
+        return Ok(Some(TableName::new(layer, table)));
+    }
+    name.strip_suffix(".sql").filter(|table| is_identifier(table)).map(|_| None).ok_or_else(misplaced)
+}
+
+fn load_table(
+    files: &PipelineFiles,
+    file: &str,
+    text: &str,
+    name: TableName,
+    conformed_keys: &[Column],
+) -> Result<Table, DefinitionError> {
+    let definition = parse_definition(file, text, name.layer)?;
+    let sql_file = file.replace(".toml", ".sql");
+    let model = match (definition.is_query(), files.get(&sql_file)) {
+        (true, Some(sql)) => Some(Model::parse(&sql_file, sql)?),
+        (true, None) => {
+            return Err(DefinitionError::MissingSql { file: sql_file, kind: definition.kind().to_owned() });
+        }
+        (false, _) => None,
+    };
+    let schema = columns::schema(file, &name, &definition, conformed_keys)?;
+    let inputs = inputs(&definition, model.as_ref());
+    Ok(Table { name, definition, model, schema, inputs })
+}
+
+fn parse_definition(file: &str, text: &str, layer: Layer) -> Result<Definition, DefinitionError> {
+    let Kind { kind } = toml_file::parse(file, text)?;
+    Ok(match (layer, kind.as_str()) {
+        (Layer::Silver, "cleanse") => Definition::Cleanse(toml_file::parse(file, text)?),
+        (Layer::Silver, "query") => Definition::Query(toml_file::parse(file, text)?),
+        (Layer::Silver, "hierarchy") => Definition::Hierarchy(toml_file::parse(file, text)?),
+        (Layer::Silver, "findings") => Definition::Findings(toml_file::parse(file, text)?),
+        (Layer::Gold, "dimension") => Definition::Dimension(toml_file::parse(file, text)?),
+        (Layer::Gold, "fact") => Definition::Fact(toml_file::parse(file, text)?),
+        (Layer::Gold, "history") => Definition::History(toml_file::parse(file, text)?),
+        (Layer::Gold, "bridge") => Definition::Bridge(toml_file::parse(file, text)?),
+        (Layer::Gold, "fiscal_years") => Definition::FiscalYears(toml_file::parse(file, text)?),
+        _ => {
+            let known = match layer {
+                Layer::Gold => "dimension, fact, history, bridge, fiscal_years",
+                _ => "cleanse, query, hierarchy, findings",
+            };
+            let (file, layer) = (file.to_owned(), layer.to_string());
+            return Err(DefinitionError::UnknownKind { file, kind, layer, known: known.to_owned() });
+        }
+    })
+}
+
+fn inputs(definition: &Definition, model: Option<&Model>) -> Vec<TableName> {
+    match definition {
+        Definition::Cleanse(cleanse) => vec![TableName::new(Layer::Bronze, &cleanse.source)],
+        Definition::Hierarchy(hierarchy) => {
+            let mut inputs = vec![hierarchy.nodes.table.clone(), hierarchy.edges.table.clone()];
+            inputs.dedup();
+            inputs
+        }
+        Definition::Findings(findings) => findings.hierarchies.clone(),
+        _ => model.map(|model| model.inputs.clone()).unwrap_or_default(),
+    }
+}
+
+fn check_surplus_sql(files: &PipelineFiles, tables: &[Table]) -> Result<(), DefinitionError> {
+    for file in files.keys().filter(|file| file.ends_with(".sql") && !file.starts_with("tests/")) {
+        if !tables.iter().any(|table| table.model.as_ref().is_some_and(|model| model.file == *file)) {
+            let expected = file.replace(".sql", ".toml");
+            return Err(DefinitionError::SurplusSql { file: file.clone(), expected });
+        }
+    }
+    Ok(())
+}
+
+fn check_inputs(sources: &BTreeMap<String, SourceTable>, tables: &[Table]) -> Result<(), DefinitionError> {
+    let mut known: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
+    known.extend(sources.values().map(|source| source.name.to_string()));
+    for table in tables {
+        let file = table.model.as_ref().map_or_else(|| definition_file(&table.name), |model| model.file.clone());
+        for input in &table.inputs {
+            let reference = input.to_string();
+            if !known.contains(&reference) {
+                let nearest = nearest(&reference, known.iter().map(String::as_str));
+                return Err(DefinitionError::UnknownTable { file, reference, nearest });
+            }
+            if input.layer > table.name.layer {
+                let message = format!("reads {input}: data flows from bronze over silver to gold, not back");
+                return Err(DefinitionError::Contradiction { file, message });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file that defines a table.
+#[must_use]
+pub fn definition_file(table: &TableName) -> String {
+    format!("{}/{}.toml", table.layer, table.table)
+}

@@ -1,0 +1,159 @@
+//! The SQL of a table: which tables it reads and what it says for a given date.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use chrono::NaiveDate;
+use sqlparser::ast::{Query, Statement, TableFactor, Visit, Visitor};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::error::DefinitionError;
+use crate::schema::TableName;
+
+/// The name of the run's date in SQL.
+const AS_OF: &str = "$as_of";
+
+/// One query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The file it stands in.
+    pub file: String,
+    /// The query as written.
+    pub text: String,
+    /// The tables it reads, in alphabetical order.
+    pub inputs: Vec<TableName>,
+}
+
+impl Model {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// If it does not parse, is not one query, uses a parameter other than `$as_of`, or names a table without layer.
+    pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
+        let invalid = |message: String| DefinitionError::Sql { file: file.to_owned(), message };
+        let statements = Parser::parse_sql(&GenericDialect {}, text).map_err(|error| invalid(error.to_string()))?;
+        let [Statement::Query(query)] = statements.as_slice() else {
+            return Err(invalid("expected exactly one query (SELECT ... or WITH ... SELECT ...)".to_owned()));
+        };
+        let mut relations = Relations::default();
+        let _ = query.visit(&mut relations);
+        let mut inputs = BTreeSet::new();
+        for reference in relations.references {
+            if relations.common_tables.contains(&reference) {
+                continue;
+            }
+            inputs.insert(reference.parse().map_err(|error| invalid(format!("{error}")))?);
+        }
+        let model = Self { file: file.to_owned(), text: text.to_owned(), inputs: inputs.into_iter().collect() };
+        for token in model.tokens()? {
+            if let Token::Placeholder(name) = &token
+                && name != AS_OF
+            {
+                return Err(invalid(format!("{name} is not a parameter: the only one is {AS_OF}, the run's date")));
+            }
+        }
+        Ok(model)
+    }
+
+    /// The query with the run's date in its place, without trailing semicolon.
+    ///
+    /// # Errors
+    /// None beyond those of [`Model::parse`].
+    pub fn render(&self, as_of: NaiveDate) -> Result<String, DefinitionError> {
+        let mut sql = String::with_capacity(self.text.len() + 32);
+        for token in self.tokens()? {
+            match token {
+                Token::Placeholder(name) if name == AS_OF => sql.push_str(&format!("DATE '{as_of}'")),
+                Token::SemiColon | Token::EOF => {}
+                other => sql.push_str(&other.to_string()),
+            }
+        }
+        Ok(sql)
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>, DefinitionError> {
+        Tokenizer::new(&GenericDialect {}, &self.text)
+            .tokenize()
+            .map_err(|error| DefinitionError::Sql { file: self.file.clone(), message: error.to_string() })
+    }
+}
+
+/// Collects what a query reads and what it defines itself.
+#[derive(Default)]
+struct Relations {
+    references: BTreeSet<String>,
+    common_tables: BTreeSet<String>,
+}
+
+impl Visitor for Relations {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if let Some(with) = &query.with {
+            self.common_tables.extend(with.cte_tables.iter().map(|table| table.alias.name.value.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        // A table function (generate_series) looks like a table with arguments; it reads nothing.
+        if let TableFactor::Table { name, args: Some(_), .. } = factor {
+            self.common_tables.insert(name.to_string());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &sqlparser::ast::ObjectName) -> ControlFlow<()> {
+        let parts: Vec<String> = relation
+            .0
+            .iter()
+            .map(|part| part.as_ident().map_or_else(|| part.to_string(), |ident| ident.value.clone()))
+            .collect();
+        self.references.insert(parts.join("."));
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn inputs_are_the_tables_with_a_layer() {
+        let model = Model::parse(
+            "gold/x.sql",
+            "WITH people AS (SELECT * FROM silver.users) SELECT * FROM people JOIN gold.dim_course USING (course_id) \
+             WHERE user_id IN (SELECT user_id FROM silver.audiences)",
+        )
+        .unwrap();
+        let names: Vec<String> = model.inputs.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["silver.audiences", "silver.users", "gold.dim_course"]);
+    }
+
+    #[test]
+    fn the_date_is_put_in_but_not_into_texts_or_comments() {
+        let model = Model::parse("x.sql", "SELECT '$as_of' AS a, $as_of AS b -- $as_of\nFROM silver.users;").unwrap();
+        let date = NaiveDate::from_ymd_opt(2025, 6, 30).unwrap();
+        assert_eq!(
+            model.render(date).unwrap(),
+            "SELECT '$as_of' AS a, DATE '2025-06-30' AS b -- $as_of\nFROM silver.users"
+        );
+    }
+
+    #[test]
+    fn what_is_not_one_query_over_tables_with_layers_is_refused() {
+        for (sql, part) in [
+            ("SELEC 1", "Expected"),
+            ("SELECT 1; SELECT 2", "exactly one query"),
+            ("DROP TABLE silver.users", "exactly one query"),
+            ("SELECT $today", "$today is not a parameter"),
+            ("SELECT * FROM users", "'users' is not a table name"),
+        ] {
+            let error = Model::parse("gold/x.sql", sql).unwrap_err().to_string();
+            assert!(error.starts_with("gold/x.sql: ") && error.contains(part), "{sql}: {error}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Plans a customer's run and carries it out.

@@ -1,0 +1,1 @@
+//! Bronze to silver: the rules engine and the hierarchy closure.

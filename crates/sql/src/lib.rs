@@ -1,0 +1,1 @@
+//! The only user of datafusion: SQL over a customer's tables.
