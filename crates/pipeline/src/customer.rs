@@ -67,6 +67,13 @@ fn month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Err(serde::de::Error::custom(format!("{month} is not a month: expected 1 to 12")))
 }
 
+fn timezone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map_err(|_| {
+        serde::de::Error::custom(format!("'{name}' is not a time zone: expected a name such as Europe/Berlin or UTC"))
+    })
+}
+
 /// `customers/<id>.toml` as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +81,8 @@ struct CustomerFile {
     id: Option<String>,
     name: Option<String>,
     source: PathBuf,
-    timezone: Option<Tz>,
+    #[serde(default, deserialize_with = "timezone")]
+    timezone: Tz,
     #[serde(default)]
     fiscal_year: FiscalYearOptions,
 }
@@ -123,8 +131,7 @@ impl Customer {
         }
         let source = path.parent().unwrap_or(Path::new(".")).join(read.source);
         let name = read.name.unwrap_or(stem);
-        let timezone = read.timezone.unwrap_or(Tz::UTC);
-        Ok(Self { id, name, source, timezone, fiscal_year: read.fiscal_year })
+        Ok(Self { id, name, source, timezone: read.timezone, fiscal_year: read.fiscal_year })
     }
 }
 
