@@ -11,6 +11,7 @@ pub mod files;
 mod graph;
 pub mod load;
 pub mod model;
+pub mod rejects;
 pub mod schema;
 mod toml_file;
 
@@ -19,4 +20,5 @@ pub use error::{DefinitionError, nearest};
 pub use files::{DataFile, TableFiles};
 pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};
 pub use model::Model;
+pub use rejects::Reject;
 pub use schema::{Column, ColumnType, Layer, TableName, TableSchema};

@@ -1,1 +1,16 @@
-//! Bronze to silver: the rules engine and the hierarchy closure.
+//! Bronze to silver: typed, cleansed, one row per thing, hierarchies closed.
+//!
+//! [`cleanse`] is the rules engine, [`closure`] the transitive closure, [`hierarchy`] puts the closure between tables.
+
+pub mod cleanse;
+pub mod closure;
+mod column;
+pub mod error;
+mod expression;
+pub mod hierarchy;
+mod parquet_file;
+pub mod rejects;
+
+pub use cleanse::{CleanseReport, CleanseTask, RuleFinding, Sums};
+pub use error::SilverError;
+pub use hierarchy::{HierarchyReport, HierarchyTask, stage_findings};

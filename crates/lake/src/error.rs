@@ -1,0 +1,298 @@
+//! What can go wrong with a lake, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use deltalake::DeltaTableError;
+use medallion_pipeline::TableName;
+use parquet::errors::ParquetError;
+
+use crate::lock::LockHolder;
+
+/// A lake that cannot do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The lake is on storage this build does not know.
+    #[error("the lake '{location}' cannot be opened: this build knows local lakes only, not '{scheme}'")]
+    UnknownScheme {
+        /// The location without credentials.
+        location: String,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// The location is not a path and not a URL of one.
+    #[error("the lake '{location}' cannot be opened: expected the path of a folder or a file:// URL of one")]
+    InvalidLocation {
+        /// The location as given.
+        location: String,
+    },
+    /// The customer id cannot be the name of a folder.
+    #[error("'{customer}' is not a customer id: expected [a-z0-9][a-z0-9_-]{{0,62}}")]
+    InvalidCustomer {
+        /// The id as given.
+        customer: String,
+    },
+    /// The run or batch id cannot be the name of a folder.
+    #[error("customer '{customer}': '{run_id}' is not a run id: expected [A-Za-z0-9][A-Za-z0-9._-]{{0,127}}")]
+    InvalidRun {
+        /// The customer.
+        customer: String,
+        /// The id as given.
+        run_id: String,
+    },
+    /// The file name cannot be used in a run's folder.
+    #[error("customer '{customer}': '{name}' is not a file name for the folder of run '{run_id}'")]
+    InvalidFileName {
+        /// The customer.
+        customer: String,
+        /// The run.
+        run_id: String,
+        /// The name as given.
+        name: String,
+    },
+    /// The table name cannot be the name of a folder.
+    #[error("customer '{customer}': '{table}' is not a table name")]
+    InvalidTable {
+        /// The customer.
+        customer: String,
+        /// The name as given.
+        table: TableName,
+    },
+    /// Nothing has been published for the customer.
+    #[error("customer '{customer}' has no tables in this lake: {} does not exist", path.display())]
+    NoCustomer {
+        /// The customer.
+        customer: String,
+        /// Where its folder would be.
+        path: PathBuf,
+    },
+    /// A link could lead out of the customer's folder.
+    #[error("customer '{customer}': {} is a symbolic link, and a lake must not contain any", path.display())]
+    Linked {
+        /// The customer.
+        customer: String,
+        /// The link.
+        path: PathBuf,
+    },
+    /// Another run writes to the customer.
+    #[error("customer '{customer}' is held by {}; its lock is {}", holder_text(holder.as_deref()), path.display())]
+    Held {
+        /// The customer.
+        customer: String,
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, unless it is being written at this moment.
+        holder: Option<Box<LockHolder>>,
+    },
+    /// A file or folder of the lake cannot be read or written.
+    #[error("customer '{customer}': cannot {action} {}: {source}", path.display())]
+    Io {
+        /// The customer.
+        customer: String,
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A staged file is not readable as Parquet.
+    #[error("customer '{customer}', table {table}: {} is not a readable Parquet file: {source}", path.display())]
+    Footer {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParquetError,
+    },
+    /// A staged file does not have the table's columns.
+    #[error("customer '{customer}', table {table}: {} has not the table's columns: {differences}", path.display())]
+    Columns {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        differences: String,
+    },
+    /// A staged file is not below one `column=value` folder per partition column.
+    #[error(
+        "customer '{customer}', table {table}: {} is not below one column=value folder for each partition column \
+         ({expected})",
+        path.display()
+    )]
+    PartitionPath {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+        /// The table's partition columns.
+        expected: String,
+    },
+    /// A staging area that is not below its table's folder.
+    #[error("customer '{customer}', table {table}: the staging area {area} is not in the folder of the table")]
+    ForeignArea {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The staging area.
+        area: String,
+    },
+    /// Rows cannot be added because the table's existing columns would change.
+    #[error("customer '{customer}', table {table}: rows cannot be appended because {difference}")]
+    AppendChangesColumns {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// What would change.
+        difference: String,
+    },
+    /// The Delta log cannot be read or written.
+    #[error("customer '{customer}', table {table}: cannot {action} {}: {source}", path.display())]
+    Delta {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The table's folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What deltalake said.
+        source: Box<DeltaTableError>,
+    },
+    /// There is no such version of a table.
+    #[error("customer '{customer}', table {table}: there is no version {version} in {}", path.display())]
+    NoVersion {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The version asked for.
+        version: u64,
+        /// The table's folder.
+        path: PathBuf,
+    },
+    /// The table contains what this program never writes.
+    #[error("customer '{customer}', table {table}: {} was changed by another program: {problem}", path.display())]
+    ChangedOutside {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The table's folder or the file in question.
+        path: PathBuf,
+        /// What was found.
+        problem: String,
+    },
+    /// A JSON file of the lake does not have the form it should have.
+    #[error("customer '{customer}': {} is not readable: {source}", path.display())]
+    Json {
+        /// The customer.
+        customer: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A release file of a form this build does not know.
+    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/release/v1'", path.display())]
+    ReleaseSchema {
+        /// The customer.
+        customer: String,
+        /// The file.
+        path: PathBuf,
+        /// The schema it names.
+        found: String,
+    },
+    /// The release has been published before.
+    #[error("customer '{customer}': release {release} exists already as {}", path.display())]
+    ReleaseExists {
+        /// The customer.
+        customer: String,
+        /// The release.
+        release: u64,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// There is no such release.
+    #[error("customer '{customer}' has no release {release}: {} does not exist", path.display())]
+    NoRelease {
+        /// The customer.
+        customer: String,
+        /// The release asked for.
+        release: u64,
+        /// Where it would be.
+        path: PathBuf,
+    },
+}
+
+impl LakeError {
+    /// What to try next, where there is something to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownScheme { .. } | Self::InvalidLocation { .. } => "give a local folder, such as --lake ./lake",
+            Self::InvalidCustomer { .. } => "use lower case letters, digits, '_' and '-', and no path",
+            Self::NoCustomer { .. } => {
+                "check --lake and --customer; 'medallion run' publishes a customer's first tables"
+            }
+            Self::Linked { .. } => "replace the link by the folder it points to, or mount that folder there",
+            Self::Held { .. } => "wait for that run to end, or end that process: the lock is then free at once",
+            Self::Footer { .. } | Self::Columns { .. } | Self::PartitionPath { .. } => {
+                "nothing was published; run again, and report this if it happens twice"
+            }
+            Self::AppendChangesColumns { .. } => "rebuild the table from its inputs with --full-refresh",
+            Self::NoVersion { .. } => {
+                "its files were vacuumed or never there; 'medallion releases' lists what there is"
+            }
+            Self::ChangedOutside { .. } => {
+                "let only medallion write to the lake; 'medallion run --full-refresh' rebuilds silver and gold tables"
+            }
+            Self::ReleaseSchema { .. } => "use the build of medallion that wrote the release, or a newer one",
+            Self::ReleaseExists { .. } => "another run published meanwhile; run again",
+            Self::NoRelease { .. } => "'medallion releases' lists the releases there are",
+            Self::Io { source, .. } => return io_hint(source),
+            Self::InvalidRun { .. }
+            | Self::InvalidFileName { .. }
+            | Self::InvalidTable { .. }
+            | Self::ForeignArea { .. }
+            | Self::Delta { .. }
+            | Self::Json { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// For `map_err` on operations on a file or folder.
+    pub(crate) fn io(customer: &str, path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let (customer, path) = (customer.to_owned(), path.to_path_buf());
+        move |source| Self::Io { customer, path, action, source }
+    }
+}
+
+fn io_hint(source: &io::Error) -> Option<String> {
+    let hint = match source.kind() {
+        io::ErrorKind::PermissionDenied => "check who owns the lake's folders and which user runs medallion",
+        io::ErrorKind::StorageFull => "free space on the lake's disk and run again; published tables are as before",
+        io::ErrorKind::ReadOnlyFilesystem => "the lake's disk is mounted read-only",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn holder_text(holder: Option<&LockHolder>) -> String {
+    let Some(holder) = holder else {
+        return "a run that is just starting or ending".to_owned();
+    };
+    let host = holder.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("run '{}' (process {}{host}, since {})", holder.run_id, holder.pid, holder.since.to_rfc3339())
+}

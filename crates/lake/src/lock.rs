@@ -1,0 +1,169 @@
+//! One writer per customer: a lock of the operating system, which a killed process gives back at once.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::LakeError;
+use crate::place::{Lake, MEDALLION_FOLDER};
+
+const SCHEMA: &str = "medallion/lock/v1";
+
+/// Who holds a lock, as written in the lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// `medallion/lock/v1`.
+    pub schema: String,
+    /// The run that writes.
+    pub run_id: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its machine, if known.
+    pub host: Option<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When it was last known to work; informs only.
+    pub heartbeat: DateTime<Utc>,
+}
+
+/// The right to write to a customer's tables; dropping it gives it back.
+#[derive(Debug)]
+pub struct LakeLock {
+    customer: String,
+    path: PathBuf,
+    file: File,
+    holder: LockHolder,
+}
+
+impl Lake {
+    /// Takes the right to write to the customer's tables.
+    ///
+    /// # Errors
+    /// [`LakeError::Held`] if another run has it, in this process or another.
+    pub fn lock(&self, run_id: &str) -> Result<LakeLock, LakeError> {
+        self.check_run_id(run_id)?;
+        let path = self.make_folders(&[MEDALLION_FOLDER])?.join("lock");
+        self.refuse_link(&path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(LakeError::io(self.customer(), &path, "open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = read_holder(&mut file);
+                return Err(LakeError::Held { customer: self.customer().to_owned(), path, holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(LakeError::io(self.customer(), &path, "lock")(error)),
+        }
+        let since = Utc::now();
+        let holder = LockHolder {
+            schema: SCHEMA.to_owned(),
+            run_id: run_id.to_owned(),
+            pid: std::process::id(),
+            host: host(),
+            since,
+            heartbeat: since,
+        };
+        let mut lock = LakeLock { customer: self.customer().to_owned(), path, file, holder };
+        lock.write()?;
+        Ok(lock)
+    }
+}
+
+impl LakeLock {
+    /// Who holds the lock: this run.
+    #[must_use]
+    pub fn holder(&self) -> &LockHolder {
+        &self.holder
+    }
+
+    /// Writes down that the run still works.
+    ///
+    /// # Errors
+    /// If the lock file cannot be written.
+    pub fn beat(&mut self) -> Result<(), LakeError> {
+        self.holder.heartbeat = Utc::now();
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), LakeError> {
+        self.try_write().map_err(LakeError::io(&self.customer, &self.path, "write"))
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        let text = serde_json::to_string(&self.holder)?;
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())?;
+        self.file.set_len(text.len() as u64)
+    }
+}
+
+impl Drop for LakeLock {
+    fn drop(&mut self) {
+        // Closing the file frees the lock in any case; an empty file says that nobody holds it.
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
+    }
+}
+
+fn read_holder(file: &mut File) -> Option<Box<LockHolder>> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok().map(Box::new)
+}
+
+fn host() -> Option<String> {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = from_kernel.or_else(|| std::env::var("HOSTNAME").ok())?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn a_second_lock_fails_naming_the_holder_until_the_first_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = folder.path().to_str().unwrap();
+        let first = Lake::open(location, "acme").unwrap();
+        let second = Lake::open(location, "acme").unwrap();
+
+        let mut lock = first.lock("run-1").unwrap();
+        let error = second.lock("run-2").unwrap_err();
+        let LakeError::Held { holder: Some(holder), .. } = &error else { panic!("{error}") };
+        assert_eq!((holder.run_id.as_str(), holder.pid), ("run-1", std::process::id()));
+        assert_eq!(holder.since, lock.holder().since);
+        let text = error.to_string();
+        assert!(text.contains("run-1") && text.contains(&std::process::id().to_string()), "{text}");
+
+        lock.beat().unwrap();
+        let error = second.lock("run-2").unwrap_err();
+        let LakeError::Held { holder: Some(holder), .. } = &error else { panic!("{error}") };
+        assert!(holder.heartbeat >= holder.since);
+
+        drop(lock);
+        let lock = second.lock("run-2").unwrap();
+        let written: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.path().join("acme/_medallion/lock")).unwrap()).unwrap();
+        assert_eq!((&written["schema"], &written["run_id"]), (&"medallion/lock/v1".into(), &"run-2".into()));
+        drop(lock);
+    }
+
+    #[test]
+    fn customers_do_not_lock_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = folder.path().to_str().unwrap();
+        let _first = Lake::open(location, "acme").unwrap().lock("run-1").unwrap();
+        Lake::open(location, "globex").unwrap().lock("run-1").unwrap();
+    }
+}

@@ -1,0 +1,134 @@
+//! Published tables, read back from their Delta logs.
+
+use std::fs;
+use std::path::{Component, Path};
+
+use deltalake::table::state::DeltaTableState;
+use medallion_pipeline::{DataFile, TableFiles, TableName};
+use parquet::file::metadata::ParquetMetaDataReader;
+use serde_json::{Value, json};
+
+use crate::commit::RUN_ID_KEY;
+use crate::error::LakeError;
+use crate::place::{LOG_FOLDER, Lake};
+use crate::staging::{StagedFile, StagedTable};
+use crate::table_schema::schema_of;
+
+/// A version of a published table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedTable {
+    /// The version of the Delta table.
+    pub version: u64,
+    /// The run that committed it, as long as the log of that commit is kept.
+    pub run_id: Option<String>,
+    /// The schema with the files, ordered by path.
+    pub files: TableFiles,
+    entries: Vec<Entry>,
+}
+
+/// What Delta knows of a file beyond what engines need, in the order of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    path: String,
+    statistics: String,
+    modified: i64,
+}
+
+impl PublishedTable {
+    /// Each file with its path relative to the table's folder; the first part is the run or batch that staged it.
+    pub fn paths(&self) -> impl Iterator<Item = (&str, &DataFile)> {
+        self.entries.iter().map(|entry| entry.path.as_str()).zip(&self.files.files)
+    }
+
+    /// Rows in all files together.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.files.rows()
+    }
+
+    /// The same files, ready to be committed again: how a rollback publishes old contents.
+    #[must_use]
+    pub fn restaged(&self) -> StagedTable {
+        let file = |(entry, data): (&Entry, &DataFile)| StagedFile {
+            data: data.clone(),
+            path: entry.path.clone(),
+            statistics: entry.statistics.clone(),
+            modified: entry.modified,
+        };
+        let files = self.entries.iter().zip(&self.files.files).map(file).collect();
+        StagedTable { schema: self.files.schema.clone(), files }
+    }
+}
+
+impl Lake {
+    /// The latest or the given version of a table; `None` if there is no such table. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// If there is no such version, the log cannot be read, or the table was changed by another program.
+    pub async fn published(
+        &self,
+        table: &TableName,
+        version: Option<u64>,
+    ) -> Result<Option<PublishedTable>, LakeError> {
+        if !self.has_log(table)? {
+            return Ok(None);
+        }
+        let delta = self.load(table, version).await?;
+        let state = delta.snapshot().map_err(self.delta_error(table, "read"))?;
+        let version = state.version();
+        let schema = schema_of(table, state).map_err(|problem| self.changed_outside(table, problem))?;
+        let mut files = self.published_files(table, state)?;
+        files.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
+        let (entries, files) = files.into_iter().unzip();
+        let run_id = self.run_of(table, version)?;
+        Ok(Some(PublishedTable { version, run_id, files: TableFiles { schema, files }, entries }))
+    }
+
+    fn published_files(&self, table: &TableName, state: &DeltaTableState) -> Result<Vec<(Entry, DataFile)>, LakeError> {
+        let folder = self.table_folder(table)?;
+        let mut files = Vec::new();
+        for file in state.log_data().iter() {
+            let path = file.path().into_owned();
+            // An absolute path or one with `..` could reach another customer's files.
+            if path.contains("://") || !Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))) {
+                return Err(self.changed_outside(table, format!("the file '{path}' is not in the table's folder")));
+            }
+            if file.deletion_vector_descriptor().is_some() {
+                return Err(self.changed_outside(table, format!("rows of '{path}' are marked as deleted")));
+            }
+            let location = folder.join(&path);
+            let rows = match file.num_records() {
+                Some(rows) => rows as u64,
+                None => self.rows_by_footer(table, &location)?,
+            };
+            let values = file.partition_values_map().into_iter();
+            let data = DataFile {
+                location: self.file_url(&location)?,
+                partition_values: values.map(|(column, text)| (column, text.filter(|text| !text.is_empty()))).collect(),
+                rows,
+                bytes: u64::try_from(file.size()).unwrap_or(0),
+            };
+            let statistics = file.stats().unwrap_or_else(|| json!({"numRecords": rows}).to_string());
+            files.push((Entry { path, statistics, modified: file.modification_time() }, data));
+        }
+        Ok(files)
+    }
+
+    fn rows_by_footer(&self, table: &TableName, path: &Path) -> Result<u64, LakeError> {
+        let file = fs::File::open(path).map_err(LakeError::io(self.customer(), path, "open"))?;
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|source| {
+            let (customer, table, path) = (self.customer().to_owned(), table.clone(), path.to_path_buf());
+            LakeError::Footer { customer, table, path, source }
+        })?;
+        Ok(u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0))
+    }
+
+    fn run_of(&self, table: &TableName, version: u64) -> Result<Option<String>, LakeError> {
+        let path = self.table_folder(table)?.join(LOG_FOLDER).join(format!("{version:020}.json"));
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let actions = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let run_id =
+            actions.filter_map(|action| action.get("commitInfo")?.get(RUN_ID_KEY)?.as_str().map(str::to_owned)).next();
+        Ok(run_id)
+    }
+}

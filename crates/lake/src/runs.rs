@@ -1,0 +1,63 @@
+//! The folder of a run, where its reports are.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::durable;
+use crate::error::LakeError;
+use crate::place::{Lake, MEDALLION_FOLDER};
+
+impl Lake {
+    /// Makes and returns the folder for a run's reports.
+    ///
+    /// # Errors
+    /// If the run id is not one or the folder cannot be made.
+    pub fn run_folder(&self, run_id: &str) -> Result<PathBuf, LakeError> {
+        self.check_run_id(run_id)?;
+        self.make_folders(&[MEDALLION_FOLDER, "runs", run_id])
+    }
+
+    /// Writes a file into a run's folder, in place of an older one; readers see the old file or the new one.
+    ///
+    /// # Errors
+    /// If the name is a path or the file cannot be written.
+    pub fn write_run_file(&self, run_id: &str, name: &str, content: &[u8]) -> Result<PathBuf, LakeError> {
+        let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if !plain {
+            let (customer, run_id) = (self.customer().to_owned(), run_id.to_owned());
+            return Err(LakeError::InvalidFileName { customer, run_id, name: name.to_owned() });
+        }
+        let path = self.run_folder(run_id)?.join(name);
+        durable::replace(&path, &[Bytes::copy_from_slice(content)]).map_err(LakeError::io(
+            self.customer(),
+            &path,
+            "write",
+        ))?;
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn run_files_are_replaced_and_stay_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+        lake.write_run_file("r1", "run_results.json", b"{}").unwrap();
+        let path = lake.write_run_file("r1", "run_results.json", b"{\"a\":1}").unwrap();
+        assert_eq!(path, folder.path().join("acme/_medallion/runs/r1/run_results.json"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"{\"a\":1}");
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        for name in ["../x", "", "a/b", ".."] {
+            let error = lake.write_run_file("r1", name, b"").unwrap_err();
+            assert!(matches!(error, LakeError::InvalidFileName { .. }), "{name}");
+        }
+        assert!(matches!(lake.run_folder("../r1"), Err(LakeError::InvalidRun { .. })));
+    }
+}

@@ -1,0 +1,216 @@
+//! The rows of the closure: first how many there are, then the rows themselves.
+
+use super::components::Bounds;
+use super::graph::{LabelledParent, ParentGraph};
+use super::search::{Labels, Search};
+use super::{ClosureError, Hierarchy, Limits, RelationshipBatch};
+
+/// Rows per batch: large enough to make handing out cheap, small enough to stay in the processor's cache.
+const BATCH_ROWS: usize = 8192;
+
+impl Hierarchy {
+    /// Hands out all relationships in batches, ordered by child, depth, ancestor and label. Returns their number.
+    ///
+    /// # Errors
+    /// [`ClosureError::TooMany`], before anything is handed out, if there are more than `limits` allow;
+    /// [`ClosureError::Emit`] as soon as `emit` fails.
+    pub fn relationships<E: std::error::Error + 'static>(
+        &self,
+        limits: Limits,
+        emit: impl FnMut(&RelationshipBatch) -> Result<(), E>,
+    ) -> Result<u64, ClosureError<E>> {
+        let limit = limits.max_relationships;
+        self.stay_within(limit).map_err(|at_least| ClosureError::TooMany { limit, at_least })?;
+        self.write_rows(Writer::new(emit)).map_err(ClosureError::Emit)
+    }
+
+    /// Fails with a number of relationships above the limit. The condensation alone decides for trees, chains and
+    /// simple cycles, and wherever its bounds are on one side of the limit; only between them is there counting.
+    fn stay_within(&self, limit: u64) -> Result<(), u64> {
+        let mut labels = Labels::default();
+        let (mut least, mut most) = (0u64, 0u64);
+        for index in self.graph.indices() {
+            let Bounds { least: ids_least, most: ids_most, .. } = self.components.bounds_of_index(index);
+            least = least.saturating_add(self.rows(index, *ids_least, &mut labels).0);
+            most = most.saturating_add(self.rows(index, *ids_most, &mut labels).1);
+        }
+        if least > limit {
+            return Err(least);
+        }
+        if most > limit { self.count(least, limit) } else { Ok(()) }
+    }
+
+    /// Replaces the lower bounds, whose sum is `least`, by counted rows until all are counted or the limit is passed.
+    fn count(&self, least: u64, limit: u64) -> Result<(), u64> {
+        let mut labels = Labels::default();
+        let mut search = Search::new(&self.graph);
+        let mut ids_reached: Vec<u64> = Vec::with_capacity(self.components.len());
+        let mut total = least;
+        for component in 0..self.components.len() {
+            let members = self.components.members(component);
+            let bounds = self.components.bounds(component);
+            let ids = match (bounds.only_parent, members) {
+                _ if bounds.least == bounds.most => bounds.least,
+                (Some(parent), _) => members.len() as u64 + ids_reached[parent as usize],
+                (None, [member, ..]) => search.extent(*member).0 + 1,
+                (None, []) => 0,
+            };
+            ids_reached.push(ids);
+            for &index in members {
+                let assumed = self.rows(index, bounds.least, &mut labels).0;
+                let rows = self.exact_rows(index, ids, &mut search, &mut labels);
+                total = total.saturating_add(rows - assumed);
+                if total > limit {
+                    return Err(total);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Least and most rows of a child whose component and everything above it are `ids` ids together.
+    fn rows(&self, index: u32, ids: u64, labels: &mut Labels) -> (u64, u64) {
+        let ancestors = ids - 1;
+        let edges = self.graph.edges(index);
+        let parents = self.graph.parents(index).len();
+        if parents <= 1 {
+            let rows = (edges.len() as u64).saturating_mul(ancestors).saturating_add(1);
+            return (rows, rows);
+        }
+        labels.read(&self.graph, index);
+        let further = ancestors.saturating_sub(parents as u64);
+        let own = 1 + edges.len() as u64;
+        (own + further, (labels.all.len() as u64).saturating_mul(further).saturating_add(own))
+    }
+
+    /// Counted only for a child with several parents through several labels: the others have equal bounds.
+    fn exact_rows(&self, index: u32, ids: u64, search: &mut Search<'_>, labels: &mut Labels) -> u64 {
+        let (least, most) = self.rows(index, ids, labels);
+        if least == most {
+            return least;
+        }
+        let mut rows = 1;
+        labels.read(&self.graph, index);
+        let counted = search.levels(index, labels, |_, level| {
+            rows += level.len() as u64;
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match counted {
+            Ok(()) => rows,
+            Err(never) => match never {},
+        }
+    }
+
+    fn write_rows<E, F: FnMut(&RelationshipBatch) -> Result<(), E>>(&self, mut writer: Writer<F>) -> Result<u64, E> {
+        let mut labels = Labels::default();
+        let mut search = Search::new(&self.graph);
+        for index in self.graph.indices() {
+            let child = self.graph.id(index);
+            writer.push(child, child, 0, None)?;
+            let bounds = self.components.bounds_of_index(index);
+            if bounds.is_line {
+                writer.push_line(&self.graph, index, (bounds.least - 1) as usize)?;
+                continue;
+            }
+            labels.read(&self.graph, index);
+            search.levels(index, &labels, |depth, level| {
+                for &reached in level {
+                    for &label in labels.of(reached) {
+                        writer.push(child, self.graph.id(reached.0), depth, label)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        writer.finish()
+    }
+}
+
+/// Collects rows and hands them out by the batch.
+struct Writer<F> {
+    batch: RelationshipBatch,
+    emit: F,
+    written: u64,
+}
+
+impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
+    fn new(emit: F) -> Self {
+        let batch = RelationshipBatch {
+            child: Vec::with_capacity(BATCH_ROWS),
+            ancestor: Vec::with_capacity(BATCH_ROWS),
+            depth: Vec::with_capacity(BATCH_ROWS),
+            label: Vec::with_capacity(BATCH_ROWS),
+        };
+        Self { batch, emit, written: 0 }
+    }
+
+    #[inline]
+    fn push(&mut self, child: i64, ancestor: i64, depth: u32, label: Option<i64>) -> Result<(), E> {
+        self.batch.child.push(child);
+        self.batch.ancestor.push(ancestor);
+        self.batch.depth.push(depth);
+        self.batch.label.push(label);
+        if self.batch.len() == BATCH_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// Rows of a child whose `length` ancestors are a single line.
+    fn push_line(&mut self, graph: &ParentGraph, child: u32, length: usize) -> Result<(), E> {
+        let edges = graph.edges(child);
+        if let [LabelledParent { label, .. }] = edges {
+            return self.push_labelled_line(graph, child, length, *label);
+        }
+        let mut ancestor = child;
+        for depth in 1..=length as u32 {
+            ancestor = graph.first_parent(ancestor);
+            for edge in edges {
+                self.push(graph.id(child), graph.id(ancestor), depth, edge.label)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The usual case, one label: column by column, so that only the ancestors need a step of their own.
+    fn push_labelled_line(
+        &mut self,
+        graph: &ParentGraph,
+        child: u32,
+        length: usize,
+        label: Option<i64>,
+    ) -> Result<(), E> {
+        let mut ancestor = child;
+        let mut done = 0;
+        while done < length {
+            let rows = (length - done).min(BATCH_ROWS - self.batch.len());
+            let filled = self.batch.len() + rows;
+            self.batch.child.resize(filled, graph.id(child));
+            self.batch.label.resize(filled, label);
+            self.batch.depth.extend(done as u32 + 1..=(done + rows) as u32);
+            self.batch.ancestor.extend((0..rows).map(|_| {
+                ancestor = graph.first_parent(ancestor);
+                graph.id(ancestor)
+            }));
+            done += rows;
+            if filled == BATCH_ROWS {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), E> {
+        (self.emit)(&self.batch)?;
+        self.written += self.batch.len() as u64;
+        self.batch.child.clear();
+        self.batch.ancestor.clear();
+        self.batch.depth.clear();
+        self.batch.label.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<u64, E> {
+        if !self.batch.is_empty() {
+            self.flush()?;
+        }
+        Ok(self.written)
+    }
+}

@@ -1,0 +1,206 @@
+//! Hierarchies and what is odd in them: the closure of `closure`, read from and written to tables.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use medallion_pipeline::definition::HierarchyTable;
+use medallion_pipeline::{ColumnType, TableFiles, TableName, TableSchema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use polars::prelude::{Column, DataFrame};
+use url::Url;
+
+use crate::closure::{ClosureError, Edge, Hierarchy, Limits, RelationshipBatch, RelationshipType};
+use crate::error::SilverError;
+use crate::parquet_file;
+
+/// A hierarchy with the tables it is read from.
+#[derive(Debug)]
+pub struct HierarchyTask<'a> {
+    /// The definition.
+    pub definition: &'a HierarchyTable,
+    /// The hierarchy's own name.
+    pub name: &'a TableName,
+    /// The table of the nodes.
+    pub nodes: &'a TableFiles,
+    /// The table of the edges.
+    pub edges: &'a TableFiles,
+}
+
+/// What a hierarchy took in and gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HierarchyReport {
+    /// Rows of the edges' table.
+    pub rows_in: u64,
+    /// Relationships.
+    pub rows_out: u64,
+}
+
+impl HierarchyTask<'_> {
+    /// Writes the closure into `area`, batch by batch.
+    ///
+    /// # Errors
+    /// If tables cannot be read or written, or there are more relationships than allowed.
+    pub fn stage(&self, schema: &TableSchema, run_id: &str, area: &Url) -> Result<HierarchyReport, SilverError> {
+        let hierarchy = self.read()?;
+        let file = parquet_file::create(self.name, &parquet_file::local_path(area).join("part-00000.parquet"))?;
+        let parquet = |source| SilverError::Parquet { table: self.name.clone(), source };
+        let mut writer = RelationshipWriter::new(file, schema, run_id).map_err(parquet)?;
+        let limits = Limits { max_relationships: self.definition.max_relationships };
+        let rows_out = hierarchy.relationships(limits, |batch| writer.write(batch)).map_err(|error| match error {
+            ClosureError::TooMany { limit, .. } => {
+                SilverError::TooManyRelationships { table: self.name.clone(), limit }
+            }
+            ClosureError::Emit(source) => parquet(source),
+        })?;
+        writer.close().map_err(parquet)?;
+        Ok(HierarchyReport { rows_in: self.edges.rows(), rows_out })
+    }
+
+    fn read(&self) -> Result<Hierarchy, SilverError> {
+        let definition = self.definition;
+        let nodes = parquet_file::read(self.nodes, &[&definition.nodes.id])?;
+        let nodes = longs(&nodes, &definition.nodes.id, &self.nodes.schema.name)?;
+        Ok(Hierarchy::new(nodes.into_iter().flatten(), &self.edges()?))
+    }
+
+    fn edges(&self) -> Result<Vec<Edge>, SilverError> {
+        let names = &self.definition.edges;
+        let mut columns = vec![names.child.as_str(), names.parent.as_str()];
+        columns.extend(names.label.as_deref());
+        let frame = parquet_file::read(self.edges, &columns)?;
+        let table = &self.edges.schema.name;
+        let children = longs(&frame, &names.child, table)?;
+        let parents = longs(&frame, &names.parent, table)?;
+        let labels = match &names.label {
+            Some(label) => longs(&frame, label, table)?,
+            None => vec![None; children.len()],
+        };
+        let edge = |((child, parent), label): ((Option<i64>, Option<i64>), Option<i64>)| {
+            let parent = parent.filter(|parent| !self.definition.root_parents.contains(parent))?;
+            Some(Edge { child: child?, parent, label })
+        };
+        Ok(children.into_iter().zip(parents).zip(labels).filter_map(edge).collect())
+    }
+
+    /// Appends what is odd in this hierarchy.
+    fn findings(&self, findings: &mut Findings) -> Result<(), SilverError> {
+        let hierarchy = self.read()?;
+        let mut found = hierarchy.findings(self.definition.max_depth);
+        if let Some(paths) = &self.definition.paths {
+            let columns = [self.definition.nodes.id.as_str(), paths.column.as_str()];
+            let frame = parquet_file::read(self.nodes, &columns)?;
+            let ids = longs(&frame, columns[0], &self.nodes.schema.name)?;
+            let texts = frame.column(columns[1]).and_then(Column::str).map_err(|source| {
+                SilverError::Polars { table: self.nodes.schema.name.clone(), action: "read its paths", source }
+            })?;
+            // A path that is no list of ids is a failed cast's matter, not an odd hierarchy.
+            let path = |text: &str| -> Option<Vec<i64>> {
+                text.split(&paths.separator).map(|id| id.trim().parse().ok()).collect()
+            };
+            let pairs = ids.into_iter().zip(texts.iter());
+            found.extend(hierarchy.path_findings(pairs.filter_map(|(id, text)| Some((id?, path(text?)?)))));
+        }
+        for finding in found {
+            findings.hierarchy.push(self.name.to_string());
+            findings.finding.push(finding.kind.as_str());
+            findings.id.push(finding.id);
+            let related: Vec<String> = finding.related.iter().map(ToString::to_string).collect();
+            findings.related.push((!related.is_empty()).then(|| related.join("|")));
+            findings.detail.push(finding.detail);
+        }
+        Ok(())
+    }
+}
+
+/// Columns of a findings table.
+#[derive(Default)]
+struct Findings {
+    hierarchy: Vec<String>,
+    finding: Vec<&'static str>,
+    id: Vec<i64>,
+    related: Vec<Option<String>>,
+    detail: Vec<String>,
+}
+
+/// Writes what is odd in hierarchies into `area`; returns the number of findings.
+///
+/// # Errors
+/// If tables cannot be read or written.
+pub fn stage_findings(
+    table: &TableName,
+    hierarchies: &[HierarchyTask<'_>],
+    run_id: &str,
+    area: &Url,
+) -> Result<u64, SilverError> {
+    let mut findings = Findings::default();
+    for hierarchy in hierarchies {
+        hierarchy.findings(&mut findings)?;
+    }
+    let rows = findings.id.len();
+    if rows == 0 {
+        return Ok(0);
+    }
+    let columns = vec![
+        Column::new("hierarchy".into(), findings.hierarchy),
+        Column::new("finding".into(), findings.finding),
+        Column::new("id".into(), findings.id),
+        Column::new("related_ids".into(), findings.related),
+        Column::new("detail".into(), findings.detail),
+        Column::new("_run_id".into(), vec![run_id; rows]),
+    ];
+    let failed = |source| SilverError::Polars { table: table.clone(), action: "assemble its columns", source };
+    parquet_file::write(table, &mut DataFrame::new(rows, columns).map_err(failed)?, area)?;
+    Ok(rows as u64)
+}
+
+fn longs(frame: &DataFrame, column: &str, table: &TableName) -> Result<Vec<Option<i64>>, SilverError> {
+    let failed = |source| SilverError::Polars { table: table.clone(), action: "read ids", source };
+    Ok(frame.column(column).and_then(Column::i64).map_err(failed)?.iter().collect())
+}
+
+/// Streams batches of relationships into a Parquet file.
+struct RelationshipWriter {
+    writer: ArrowWriter<File>,
+    schema: Arc<Schema>,
+    labelled: bool,
+    run_id: String,
+}
+
+impl RelationshipWriter {
+    fn new(file: File, table: &TableSchema, run_id: &str) -> Result<Self, ParquetError> {
+        let field = |column: &medallion_pipeline::Column| {
+            let long = column.data_type == ColumnType::Long;
+            Field::new(&column.name, if long { DataType::Int64 } else { DataType::Utf8 }, true)
+        };
+        let schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
+        // child, ancestor, relationship_type, depth, [label,] _run_id
+        Ok(Self { writer, labelled: schema.fields().len() == 6, schema, run_id: run_id.to_owned() })
+    }
+
+    fn write(&mut self, batch: &RelationshipBatch) -> Result<(), ParquetError> {
+        let kinds = batch.depth.iter().map(|depth| RelationshipType::of_depth(*depth).as_str());
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(batch.child.clone())),
+            Arc::new(Int64Array::from(batch.ancestor.clone())),
+            Arc::new(StringArray::from_iter_values(kinds)),
+            Arc::new(Int64Array::from_iter_values(batch.depth.iter().map(|depth| i64::from(*depth)))),
+        ];
+        if self.labelled {
+            columns.push(Arc::new(Int64Array::from(batch.label.clone())));
+        }
+        let run_ids = std::iter::repeat_n(self.run_id.as_str(), batch.len());
+        columns.push(Arc::new(StringArray::from_iter_values(run_ids)));
+        self.writer.write(&RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    fn close(self) -> Result<(), ParquetError> {
+        self.writer.close().map(|_| ())
+    }
+}

@@ -1,0 +1,5 @@
+SELECT
+    audience_id,
+    user_id,
+    status
+FROM silver.audiences
