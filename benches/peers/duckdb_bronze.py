@@ -48,6 +48,8 @@ def matches(source: Source, name: str) -> bool:
 
 def discover(folder: Path) -> dict[str, list[Path]]:
     """The files of each source's newest export."""
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder")
     found: dict[str, list[Path]] = {source.name: [] for source in SOURCES}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         claims = [source.name for source in SOURCES if matches(source, path.name)]

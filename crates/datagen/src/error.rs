@@ -24,9 +24,7 @@ pub enum GenerateError {
         scale: f64,
     },
     /// The scale would need ids beyond the range a site can have.
-    #[error(
-        "scale {scale} would give the source {source_name} {rows} rows, more than the {limit} it can have; use a smaller scale"
-    )]
+    #[error("scale {scale} gives the source {source_name} {rows} rows, but {limit} is the most; use a smaller scale")]
     TooManyRows {
         /// The scale that was asked for.
         scale: f64,

@@ -15,7 +15,7 @@ const USUAL_COURSE: usize = 0;
 const USUAL_COURSE_ENROLLED: f64 = 0.9;
 const FEWEST_COURSES: usize = 43;
 /// How often a course of somebody's program, or one of their certification, was started at all.
-const PROGRAM_COURSE_ENROLLED: f64 = 0.85;
+const PROGRAM_COURSE_ENROLLED: f64 = 0.97;
 
 /// How many courses everybody is enrolled into.
 pub(crate) struct EnrolmentPlan {

@@ -1,1 +1,21 @@
 //! Plans a customer's run and carries it out.
+//!
+//! [`run()`] is one night: `bronze` takes in what arrived, `layers` stages silver and gold as their inputs become
+//! ready, and everything is committed at the end. [`published_tables`] is what reading commands see.
+
+mod batch;
+mod bronze;
+pub mod counts;
+pub mod error;
+pub mod events;
+mod layers;
+pub mod reading;
+pub mod results;
+pub mod run;
+
+pub use counts::{CountCheck, ExpectedCounts, check_counts};
+pub use error::{Cause, Fault, RunError};
+pub use events::{Event, Listener};
+pub use reading::{PublishedTables, PublishedVersion, published_tables};
+pub use results::{LayerSummary, RunResults, Status, TableResult};
+pub use run::{RunOptions, check, run};

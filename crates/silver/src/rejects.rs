@@ -13,7 +13,7 @@ use crate::parquet_file;
 const TEXTS: [&str; 8] = ["run_id", "batch_id", "source", "file", "column", "rule", "reason", "raw"];
 
 /// Rows of the table: the run that set them aside, and the reject.
-type Row = (String, Reject);
+pub type Row = (String, Reject);
 
 /// What the table holds after silver: rows set aside in silver replace those of the same batches from earlier runs.
 /// `None` if that is what it holds already.
@@ -26,7 +26,7 @@ pub fn merged(
     rejects: &[Reject],
     run_id: &str,
 ) -> Result<Option<Vec<Row>>, SilverError> {
-    let before = published.map(read).transpose()?.unwrap_or_default();
+    let before = rows(published)?;
     let replaced =
         |(_, row): &Row| batches.contains(&row.batch_id) && !PARSE_RULES.contains(&row.rule.as_str());
     let old: BTreeSet<&Reject> = before.iter().filter(|row| replaced(row)).map(|(_, row)| row).collect();
@@ -62,6 +62,14 @@ pub fn stage(rows: &[Row], area: &Url) -> Result<(), SilverError> {
     let table = rejects::table();
     let failed = |source| SilverError::Polars { table: table.clone(), action: "assemble its columns", source };
     parquet_file::write(&table, &mut DataFrame::new(rows.len(), columns).map_err(failed)?, area)
+}
+
+/// The rows the table holds.
+///
+/// # Errors
+/// If the table cannot be read.
+pub fn rows(published: Option<&TableFiles>) -> Result<Vec<Row>, SilverError> {
+    published.map_or_else(|| Ok(Vec::new()), read)
 }
 
 fn read(table: &TableFiles) -> Result<Vec<Row>, SilverError> {

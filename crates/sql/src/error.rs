@@ -29,9 +29,9 @@ impl fmt::Display for Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The line.
-    pub line: u64,
+    pub line: u32,
     /// The character in the line.
-    pub column: u64,
+    pub column: u32,
 }
 
 /// What went wrong with a query.
@@ -293,11 +293,9 @@ impl SqlError {
     /// Sorts an error that came up while the query ran.
     pub(crate) fn running(subject: &Subject, error: &DataFusionError, limit: Option<usize>) -> Self {
         let root = first(error).find_root();
-        let (subject, message) = (subject.clone(), root.strip_backtrace());
+        let (subject, message) = (subject.clone(), message_of(root));
         match root {
-            DataFusionError::ResourcesExhausted(detail) => {
-                Self::Memory { subject, limit, message: detail.to_owned() }
-            }
+            DataFusionError::ResourcesExhausted(detail) => Self::Memory { subject, limit, message: detail.clone() },
             DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
                 Self::Read { subject, message }
             }
@@ -353,8 +351,15 @@ fn first(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
+/// The engine's words without its request to report a bug.
+fn message_of(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    text.split("\nThis issue was likely caused by").next().unwrap_or(&text).to_owned()
+}
+
 fn position_of(diagnostic: &Diagnostic) -> Option<Position> {
-    diagnostic.span.map(|span| Position { line: span.start.line, column: span.start.column })
+    let start = diagnostic.span?.start;
+    Some(Position { line: u32::try_from(start.line).ok()?, column: u32::try_from(start.column).ok()? })
 }
 
 fn line_and_column(text: &str) -> Option<Position> {

@@ -67,6 +67,11 @@ pub async fn write_result(
 
 async fn write_table(mut result: QueryResult, output: &mut (dyn Write + Send)) -> Result<u64, OutputError> {
     let mut block = new_block(&result.schema);
+    let explanation = is_explanation(&result.schema);
+    let cell = |text: &str| match explanation {
+        true => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
+        false => printable(text),
+    };
     let (mut total, mut in_block) = (0_u64, 0);
     while let Some(batch) = result.batches.next().await {
         let batch = batch?;
@@ -82,7 +87,7 @@ async fn write_table(mut result: QueryResult, output: &mut (dyn Write + Send)) -
                 block = new_block(&result.schema);
                 in_block = 0;
             }
-            let texts = cells.iter().map(|column| column.value(row).try_to_string().map(|text| printable(&text)));
+            let texts = cells.iter().map(|column| column.value(row).try_to_string().map(|text| cell(&text)));
             block.add_row(texts.collect::<Result<Vec<_>, _>>()?);
             in_block += 1;
             total += 1;
@@ -104,6 +109,11 @@ fn new_block(schema: &SchemaRef) -> Table {
         }
     }
     block
+}
+
+/// Whether the result explains a query: its plan is the engine's own text over several lines.
+fn is_explanation(schema: &SchemaRef) -> bool {
+    schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
 }
 
 /// The text with everything escaped that could move a terminal's cursor, colour or reading direction.

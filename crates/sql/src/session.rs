@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemorySchemaProvider};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use medallion_pipeline::Layer;
@@ -13,6 +13,11 @@ use crate::error::SqlError;
 
 const CATALOG: &str = "datafusion";
 const MEBIBYTE: usize = 1024 * 1024;
+
+const RUNS_MERGED_AT_ONCE: usize = 8;
+
+/// Small limits need small batches: below 128 MiB they shrink.
+const BYTES_OF_LIMIT_PER_ROW_OF_BATCH: usize = 16 * 1024;
 
 /// How a session may use the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +59,10 @@ impl SqlSession {
         let setup = |error: datafusion::error::DataFusionError| SqlError::Setup { message: error.strip_backtrace() };
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(limit) = options.memory_limit {
-            let consumers_in_messages = NonZeroUsize::MIN.saturating_add(2);
-            let pool = TrackConsumersPool::new(FairSpillPool::new(limit), consumers_in_messages);
-            runtime = runtime.with_memory_pool(Arc::new(pool));
+            // A merge takes all memory it can get for its runs; what reads from it needs some as well.
+            runtime = runtime
+                .with_memory_pool(Arc::new(FairSpillPool::new(limit)))
+                .with_max_spill_merge_fan_in(RUNS_MERGED_AT_ONCE);
         }
         let runtime = runtime.build_arc().map_err(setup)?;
         let context = SessionContext::new_with_config_rt(configuration(options), runtime);
@@ -97,7 +103,8 @@ fn configuration(options: &SqlOptions) -> SessionConfig {
     if let Some(limit) = options.memory_limit {
         // Each sorting partition sets this much aside to merge its spilled runs.
         let reservation = (limit / (8 * threads)).clamp(MEBIBYTE / 4, 10 * MEBIBYTE);
-        config = config.with_sort_spill_reservation_bytes(reservation);
+        let rows = (limit / BYTES_OF_LIMIT_PER_ROW_OF_BATCH).clamp(1024, config.batch_size());
+        config = config.with_sort_spill_reservation_bytes(reservation).with_batch_size(rows);
     }
     let engine = config.options_mut();
     engine.sql_parser.enable_ident_normalization = false;

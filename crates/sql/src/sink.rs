@@ -1,7 +1,6 @@
 //! Writing rows as Parquet files, each partition by a task of its own.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, UInt64Array};
@@ -244,21 +243,11 @@ impl Partitions {
             let slot = match previous {
                 Some((same, slot)) if same == key => slot,
                 _ => {
-                    let partition = match self.known.get(key.as_ref()) {
-                        Some(partition) => *partition,
-                        None => {
-                            let partition = self.known.len();
-                            self.known.insert(key.as_ref().into(), partition);
-                            partition
-                        }
-                    };
-                    match slots.entry(partition) {
-                        Entry::Occupied(slot) => *slot.get(),
-                        Entry::Vacant(vacant) => {
-                            found.push((partition, row, Vec::new()));
-                            *vacant.insert(found.len() - 1)
-                        }
-                    }
+                    let partition = self.number_of(key.as_ref());
+                    *slots.entry(partition).or_insert_with(|| {
+                        found.push((partition, row, Vec::new()));
+                        found.len() - 1
+                    })
                 }
             };
             previous = Some((key, slot));
@@ -267,6 +256,16 @@ impl Partitions {
             }
         }
         Ok(found)
+    }
+
+    /// The number of a partition, given when it is first seen.
+    fn number_of(&mut self, key: &[u8]) -> usize {
+        if let Some(number) = self.known.get(key) {
+            return *number;
+        }
+        let number = self.known.len();
+        self.known.insert(key.into(), number);
+        number
     }
 
     fn folders(&self, keys: &[ArrayRef], row: usize) -> Result<Vec<String>, ArrowError> {

@@ -5,7 +5,6 @@
 mod output;
 mod query;
 mod register;
-mod speed;
 mod stage;
 
 use std::fs::File;

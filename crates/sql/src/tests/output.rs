@@ -27,6 +27,13 @@ async fn tables_do_not_drive_the_terminal() {
 }
 
 #[tokio::test]
+async fn explanations_keep_their_lines() {
+    let text = rendered(&session(), "EXPLAIN SELECT count(*) FROM generate_series(1, 9)", OutputFormat::Table).await;
+    assert!(text.contains("logical_plan") && text.lines().count() > 6, "{text}");
+    assert!(!text.contains("\\n"), "{text}");
+}
+
+#[tokio::test]
 async fn long_tables_have_a_header_for_each_block() {
     let sql = "SELECT value FROM generate_series(1, 2001) AS t(value)";
     let text = rendered(&session(), sql, OutputFormat::Table).await;

@@ -106,7 +106,8 @@ async fn check_gives_the_columns_and_runs_nothing() {
     let session = with_users(folder.path()).await;
     std::fs::remove_file(folder.path().join("users.parquet")).unwrap();
     let sql = "SELECT user_id, name, user_id > 1 AS late, DATE '2025-06-30' AS as_of, 1.5 AS half, \
-               CAST(1 AS DECIMAL(9, 2)) AS amount, arrow_cast(0, 'Timestamp(Microsecond, None)') AS at FROM silver.users";
+               CAST(1 AS DECIMAL(9, 2)) AS amount, arrow_cast(0, 'Timestamp(Microsecond, None)') AS at \
+               FROM silver.users";
     let expected = [
         ("user_id", "long"),
         ("name", "text"),
@@ -123,13 +124,13 @@ async fn check_gives_the_columns_and_runs_nothing() {
     assert!(matches!(&error, SqlError::MissingColumn { column, .. } if column == "name"), "{error:?}");
 }
 
-/// `silver.events`: 600,000 rows, far more than 16 MiB in memory.
+/// `silver.events`: 600,000 rows, far more than 24 MiB in memory.
 async fn limited(folder: &Path) -> SqlSession {
     let ids = Int64Array::from_iter_values((0..600_000).map(|n| n * 7919 % 600_000));
     let texts = StringArray::from_iter_values((0..600_000).map(|n| format!("event number {n} of a long night")));
     let columns: [(&str, ArrayRef); 2] = [("user_id", Arc::new(ids)), ("name", Arc::new(texts))];
     let file = write_parquet(&folder.join("events.parquet"), &RecordBatch::try_from_iter(columns).unwrap());
-    let options = SqlOptions { memory_limit: Some(16 * 1024 * 1024), threads: 2 };
+    let options = SqlOptions { memory_limit: Some(24 * 1024 * 1024), threads: 2 };
     let session = SqlSession::new(&options).unwrap();
     let columns = [("user_id", ColumnType::Long), ("name", ColumnType::Text)];
     let table = TableFiles { schema: schema("silver.events", &columns, &[]), files: vec![file] };
@@ -152,15 +153,23 @@ async fn sorts_and_joins_beyond_the_limit_spill() {
         "SELECT count(*) AS n FROM silver.events a JOIN silver.events b ON a.name = b.name AND a.user_id = b.user_id";
     assert!(csv(&session, &format!("EXPLAIN {sql}")).await.contains("SortMergeJoin"));
     assert_eq!(csv(&session, sql).await, "n\n600000\n");
+    let area = folder.path().join("area");
+    std::fs::create_dir(&area).unwrap();
+    let columns = [("user_id", ColumnType::Long), ("name", ColumnType::Text)];
+    let sql = "SELECT * FROM silver.events ORDER BY name";
+    let url = Url::from_directory_path(&area).unwrap();
+    assert_eq!(session.stage(sql, &schema("gold.events", &columns, &[]), &url).await.unwrap(), 600_000);
 }
 
 #[tokio::test]
 async fn what_cannot_spill_is_stopped_by_the_limit() {
-    let folder = tempfile::tempdir().unwrap();
-    let session = limited(folder.path()).await;
-    let sql = "SELECT user_id, row_number() OVER (ORDER BY name), max(name) OVER () AS m FROM silver.events";
+    let options = SqlOptions { memory_limit: Some(24 * 1024 * 1024), threads: 2 };
+    let session = SqlSession::new(&options).unwrap();
+    // Neither side is a table whose size is known beforehand, so that the join is one that cannot spill.
+    let sql = "SELECT count(*) AS n FROM generate_series(1, 3000000) AS a(v) JOIN generate_series(1, 3000000) AS b(v) \
+               ON a.v = b.v";
     let error = error_of(&session, sql).await;
-    assert!(matches!(error, SqlError::Memory { limit: Some(16_777_216), .. }), "{error:?}");
-    assert!(error.to_string().contains("within the limit of 16 MiB"), "{error}");
+    assert!(matches!(error, SqlError::Memory { limit: Some(25_165_824), .. }), "{error:?}");
+    assert!(error.to_string().contains("within the limit of 24 MiB"), "{error}");
     assert!(error.hint().unwrap().contains("--memory-limit"));
 }

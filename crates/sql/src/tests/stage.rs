@@ -165,3 +165,8 @@ async fn a_place_that_cannot_be_written_is_named() {
     let error = session().stage("SELECT 1 AS n", &table, &url).await.unwrap_err();
     assert!(matches!(&error, SqlError::Write { location, .. } if *location == url.to_string()), "{error:?}");
 }
+
+#[test]
+fn errors_are_small_enough_to_return() {
+    assert!(size_of::<SqlError>() < 128, "{}", size_of::<SqlError>());
+}

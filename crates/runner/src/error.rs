@@ -1,0 +1,141 @@
+//! What ends a customer's run.
+
+use medallion_bronze::BronzeError;
+use medallion_gold::GoldError;
+use medallion_lake::LakeError;
+use medallion_pipeline::{CustomerId, DefinitionError};
+use medallion_silver::SilverError;
+use medallion_sql::SqlError;
+
+/// Why a customer was not published. The message names the customer.
+#[derive(Debug, thiserror::Error)]
+#[error("customer {customer}: {cause}")]
+pub struct RunError {
+    /// The customer.
+    pub customer: CustomerId,
+    /// What happened.
+    #[source]
+    pub cause: Cause,
+}
+
+/// What happened.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// Required sources never arrived.
+    #[error(
+        "no file for the required source{} {} in {folder}, and none arrived before",
+        if sources.len() == 1 { "" } else { "s" }, sources.join(", ")
+    )]
+    MissingSources {
+        /// The sources.
+        sources: Vec<String>,
+        /// The drop folder.
+        folder: String,
+        /// File patterns of the first of them.
+        patterns: Vec<String>,
+    },
+    /// A drop folder or file.
+    #[error(transparent)]
+    Bronze(#[from] BronzeError),
+    /// A silver table.
+    #[error(transparent)]
+    Silver(#[from] SilverError),
+    /// A gold table's definition.
+    #[error(transparent)]
+    Gold(#[from] GoldError),
+    /// A query.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// The pipeline.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// Nothing was ever published.
+    #[error("no release was published yet in {lake}")]
+    NoRelease {
+        /// The lake.
+        lake: String,
+    },
+    /// A worker of this program ended without a result.
+    #[error("building {table} stopped unexpectedly: {message}; nothing was published")]
+    Worker {
+        /// What it was building.
+        table: String,
+        /// What it said last.
+        message: String,
+    },
+    /// The results cannot be written as JSON.
+    #[error("the run's results cannot be written: {0}")]
+    Results(#[from] serde_json::Error),
+}
+
+/// Whose fault it is, which decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Folder, source, column or I/O.
+    Failed,
+    /// Options or definitions.
+    Configuration,
+    /// A rule or guard of the customer's own.
+    Guard,
+    /// Another run holds the customer.
+    Held,
+}
+
+impl RunError {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match &self.cause {
+            Cause::MissingSources { patterns, .. } => Some(format!(
+                "put the export into the drop folder; files are recognised by their names ({}, .csv, .csv.gz or .csv.zst)",
+                patterns.join(", ")
+            )),
+            Cause::Bronze(error) => error.hint(),
+            Cause::Silver(error) => error.hint(),
+            Cause::Sql(error) => error.hint(),
+            Cause::Definition(error) => error.hint(),
+            Cause::Lake(error) => error.hint(),
+            Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
+            Cause::Worker { .. } => Some("this is a fault of medallion; report it with the run's results".to_owned()),
+            Cause::Gold(_) | Cause::Results(_) => None,
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match &self.cause {
+            Cause::Bronze(BronzeError::ClaimedTwice { .. }) | Cause::Gold(_) | Cause::Definition(_) => {
+                Fault::Configuration
+            }
+            Cause::Silver(SilverError::Expression { .. }) => Fault::Configuration,
+            Cause::Silver(SilverError::RuleFailed { .. }) => Fault::Guard,
+            Cause::Sql(error) if is_definition(error) => Fault::Configuration,
+            Cause::Lake(LakeError::Held { .. }) => Fault::Held,
+            Cause::Lake(
+                LakeError::UnknownScheme { .. } | LakeError::InvalidLocation { .. } | LakeError::InvalidCustomer { .. },
+            ) => Fault::Configuration,
+            _ => Fault::Failed,
+        }
+    }
+}
+
+fn is_definition(error: &SqlError) -> bool {
+    matches!(
+        error,
+        SqlError::Parse { .. }
+            | SqlError::StatementCount { .. }
+            | SqlError::NotAQuery { .. }
+            | SqlError::UnknownTable { .. }
+            | SqlError::UnknownColumn { .. }
+            | SqlError::AmbiguousColumn { .. }
+            | SqlError::Plan { .. }
+            | SqlError::MissingColumn { .. }
+            | SqlError::SurplusColumn { .. }
+            | SqlError::DuplicateColumn { .. }
+            | SqlError::CastType { .. }
+    )
+}

@@ -1,0 +1,221 @@
+//! The silver and gold steps of a run: every table is staged as soon as its inputs are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use medallion_gold::GoldOptions;
+use medallion_lake::{Lake, StagedTable};
+use medallion_pipeline::columns::RUN_ID;
+use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
+use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName};
+use medallion_silver::{CleanseTask, HierarchyTask, stage_findings};
+use medallion_sql::SqlSession;
+use url::Url;
+
+use crate::bronze::CurrentBatch;
+use crate::error::Cause;
+use crate::events::{Event, Listener};
+use crate::results::TableResult;
+
+/// What building needs.
+#[derive(Clone)]
+pub(crate) struct Builder {
+    pub lake: Lake,
+    pub pipeline: Arc<Pipeline>,
+    pub session: Arc<SqlSession>,
+    pub gold: Arc<GoldOptions>,
+    pub bronze: Arc<BTreeMap<TableName, CurrentBatch>>,
+    pub listener: Arc<dyn Listener>,
+    /// How many tables may be built at the same time.
+    pub concurrency: usize,
+}
+
+/// A table that is staged.
+pub(crate) struct Built {
+    pub name: TableName,
+    pub staged: StagedTable,
+    pub result: TableResult,
+    pub rejects: Vec<Reject>,
+}
+
+/// The tables as they become ready.
+type Ready = BTreeMap<TableName, TableFiles>;
+
+impl Builder {
+    /// Stages all silver and gold tables, or the first failure. Calls `layer_done` with the wall time of each layer.
+    pub(crate) async fn build_all(&self) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
+        let mut ready: Ready = BTreeMap::new();
+        for (name, batch) in self.bronze.iter() {
+            self.session.register(&batch.files).await?;
+            ready.insert(name.clone(), batch.files.clone());
+        }
+        let mut waiting: Vec<&Table> = self.pipeline.tables.iter().collect();
+        let mut running = FuturesUnordered::new();
+        let mut built = Vec::with_capacity(waiting.len());
+        let mut clock = LayerClock::new(self);
+        loop {
+            while running.len() < self.concurrency
+                && let Some(place) = waiting.iter().position(|table| table.inputs.iter().all(|input| ready.contains_key(input)))
+            {
+                let table = waiting.remove(place);
+                clock.begin(table.name.layer);
+                running.push(self.clone().build(table.name.clone(), inputs(table, &ready)));
+            }
+            let Some(done) = running.next().await else { break };
+            let done = done?;
+            let files = done.staged.files();
+            self.session.register(&files).await?;
+            ready.insert(done.name.clone(), files);
+            clock.end(done.name.layer);
+            let (table, rows) = (done.name.clone(), done.result.rows_out);
+            self.listener.on(&Event::TableDone { table, rows, seconds: done.result.seconds });
+            built.push(done);
+        }
+        Ok((built, clock.seconds()))
+    }
+
+    /// Stages one table on a worker of its own.
+    async fn build(self, name: TableName, inputs: Ready) -> Result<Built, Cause> {
+        let failed_name = name.to_string();
+        let task = tokio::spawn(async move {
+            let pipeline = Arc::clone(&self.pipeline);
+            let Some(table) = pipeline.table(&name) else {
+                let message = "the pipeline does not have it".to_owned();
+                return Err(Cause::Worker { table: name.to_string(), message });
+            };
+            self.build_table(table, inputs).await
+        });
+        task.await.map_err(|error| Cause::Worker { table: failed_name, message: error.to_string() })?
+    }
+
+    async fn build_table(&self, table: &Table, inputs: Ready) -> Result<Built, Cause> {
+        let started = Instant::now();
+        let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
+        let mut rejects = Vec::new();
+        let rows_in = inputs.values().map(TableFiles::rows).sum();
+        let mut result = TableResult::built(rows_in, 0, 0.0);
+        match &table.definition {
+            Definition::Cleanse(cleanse) => {
+                let (cleansed, set_aside) = self.cleanse(cleanse, table, &area)?;
+                (result, rejects) = (cleansed, set_aside);
+            }
+            Definition::Hierarchy(hierarchy) => self.hierarchy(hierarchy, table, &inputs, &area)?,
+            Definition::Findings(findings) => self.findings(findings, table, &inputs, &area)?,
+            Definition::Query(_) => {
+                self.session.stage(&self.silver_query(table)?, &table.schema, &area).await?;
+            }
+            _ => {
+                let query = medallion_gold::query(&self.pipeline, table, &self.gold)?;
+                self.session.stage(&query, &table.schema, &area).await?;
+            }
+        }
+        let staged = self.lake.staged(&table.schema, &area)?;
+        result.rows_out = staged.rows();
+        result.seconds = started.elapsed().as_secs_f64();
+        Ok(Built { name: table.name.clone(), staged, result, rejects })
+    }
+
+    fn cleanse(&self, definition: &Cleanse, table: &Table, area: &Url) -> Result<(TableResult, Vec<Reject>), Cause> {
+        let source = TableName::new(Layer::Bronze, &definition.source);
+        let Some(batch) = self.bronze.get(&source) else {
+            let message = format!("its source {source} was not taken in");
+            return Err(Cause::Worker { table: table.name.to_string(), message });
+        };
+        let task = CleanseTask {
+            definition,
+            schema: &table.schema,
+            batch: &batch.files,
+            batch_id: batch.batch_id.as_deref().unwrap_or_default(),
+            run_id: &self.gold.run_id,
+        };
+        // Cleansing computes for a while; the other tables' queries go on meanwhile.
+        let report = tokio::task::block_in_place(|| task.stage(area))?;
+        let mut result = TableResult::built(report.sums.rows_in, report.sums.rows_out, 0.0);
+        result.rejected = report.sums.rejected;
+        result.sums = Some(report.sums);
+        result.findings = report.findings;
+        Ok((result, report.rejects))
+    }
+
+    fn hierarchy(&self, definition: &HierarchyTable, table: &Table, inputs: &Ready, area: &Url) -> Result<(), Cause> {
+        let task = hierarchy_task(definition, &table.name, inputs)?;
+        tokio::task::block_in_place(|| task.stage(&table.schema, &self.gold.run_id, area))?;
+        Ok(())
+    }
+
+    fn findings(&self, definition: &FindingsTable, table: &Table, inputs: &Ready, area: &Url) -> Result<(), Cause> {
+        let mut tasks = Vec::new();
+        for name in &definition.hierarchies {
+            if let Some(Definition::Hierarchy(hierarchy)) = self.pipeline.table(name).map(|table| &table.definition) {
+                tasks.push(hierarchy_task(hierarchy, name, inputs)?);
+            }
+        }
+        let run_id = &self.gold.run_id;
+        tokio::task::block_in_place(|| stage_findings(&table.name, &tasks, run_id, area))?;
+        Ok(())
+    }
+
+    fn silver_query(&self, table: &Table) -> Result<String, Cause> {
+        let Some(model) = &table.model else {
+            let message = "it has no SQL".to_owned();
+            return Err(Cause::Worker { table: table.name.to_string(), message });
+        };
+        let sql = model.render(self.gold.as_of)?;
+        Ok(format!("SELECT *, '{}' AS {RUN_ID} FROM (\n{sql}\n)", self.gold.run_id))
+    }
+}
+
+fn hierarchy_task<'a>(
+    definition: &'a HierarchyTable,
+    name: &'a TableName,
+    inputs: &'a Ready,
+) -> Result<HierarchyTask<'a>, Cause> {
+    let input = |table: &TableName| {
+        inputs.get(table).ok_or_else(|| Cause::Worker {
+            table: name.to_string(),
+            message: format!("{table} was not built before it"),
+        })
+    };
+    let (nodes, edges) = (input(&definition.nodes.table)?, input(&definition.edges.table)?);
+    Ok(HierarchyTask { definition, name, nodes, edges })
+}
+
+/// What a table is built from; for findings also what the hierarchies were built from.
+fn inputs(table: &Table, ready: &Ready) -> Ready {
+    let direct: BTreeSet<&TableName> = table.inputs.iter().collect();
+    let all_silver = matches!(table.definition, Definition::Findings(_));
+    let wanted = |name: &TableName| direct.contains(name) || (all_silver && name.layer == Layer::Silver);
+    ready.iter().filter(|(name, _)| wanted(name)).map(|(name, files)| (name.clone(), files.clone())).collect()
+}
+
+/// Wall time from a layer's first table to its last.
+struct LayerClock<'a> {
+    builder: &'a Builder,
+    times: BTreeMap<Layer, (Instant, Instant)>,
+}
+
+impl<'a> LayerClock<'a> {
+    fn new(builder: &'a Builder) -> Self {
+        Self { builder, times: BTreeMap::new() }
+    }
+
+    fn begin(&mut self, layer: Layer) {
+        if !self.times.contains_key(&layer) {
+            let tables = self.builder.pipeline.tables.iter().filter(|table| table.name.layer == layer).count();
+            self.builder.listener.on(&Event::LayerStarted { layer, tables });
+            self.times.insert(layer, (Instant::now(), Instant::now()));
+        }
+    }
+
+    fn end(&mut self, layer: Layer) {
+        if let Some((_, end)) = self.times.get_mut(&layer) {
+            *end = Instant::now();
+        }
+    }
+
+    fn seconds(&self) -> BTreeMap<Layer, f64> {
+        self.times.iter().map(|(layer, (begin, end))| (*layer, end.duration_since(*begin).as_secs_f64())).collect()
+    }
+}

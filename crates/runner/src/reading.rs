@@ -1,0 +1,57 @@
+//! What reading commands see: the last complete release, and bronze as it is.
+
+use medallion_lake::{Lake, Release};
+use medallion_pipeline::{Layer, TableFiles, TableName};
+
+use crate::batch::{Batches, files_of};
+use crate::error::Cause;
+
+/// A customer's tables as a reader sees them.
+#[derive(Debug)]
+pub struct PublishedTables {
+    /// The release the silver and gold tables belong to; `None` before the first.
+    pub release: Option<Release>,
+    /// The tables.
+    pub tables: Vec<PublishedVersion>,
+}
+
+/// A table at one version.
+#[derive(Debug)]
+pub struct PublishedVersion {
+    /// Its name.
+    pub name: TableName,
+    /// The Delta version.
+    pub version: u64,
+    /// Its files and schema.
+    pub files: TableFiles,
+    /// Bronze: rows of the current batch. Otherwise all rows.
+    pub current_rows: u64,
+}
+
+/// The tables of a customer: silver and gold at the last release, bronze at its last version.
+///
+/// # Errors
+/// If the customer has no lake, or a table cannot be read.
+pub async fn published_tables(lake: &Lake) -> Result<PublishedTables, Cause> {
+    let release = lake.latest_release()?;
+    let mut tables = Vec::new();
+    for name in lake.tables()? {
+        let version = match name.layer {
+            Layer::Bronze => None,
+            Layer::Silver | Layer::Gold => {
+                let released = release.as_ref().and_then(|release| release.tables.get(&name.to_string()));
+                // A table that no release names is not published.
+                let Some(released) = released else { continue };
+                Some(released.version)
+            }
+        };
+        let Some(published) = lake.published(&name, version).await? else { continue };
+        let current_rows = match (name.layer, Batches::of(Some(&published)).current()) {
+            (Layer::Bronze, Some(batch)) => files_of(&published, batch).rows(),
+            _ => published.rows(),
+        };
+        tables.push(PublishedVersion { name, version: published.version, files: published.files, current_rows });
+    }
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(PublishedTables { release, tables })
+}

@@ -1,0 +1,139 @@
+//! `run_results.json`: what a run did, for programs.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use medallion_bronze::FileReport;
+use medallion_pipeline::{Layer, TableName};
+use medallion_silver::{RuleFinding, Sums};
+use serde::Serialize;
+
+/// The schema's name in the file.
+pub const SCHEMA: &str = "medallion/run_results/v1";
+
+/// How a run or table ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Built and published.
+    Success,
+    /// Not built because nothing new arrived.
+    Unchanged,
+    /// Not built because no file arrived; the last batch is used.
+    NotDelivered,
+    /// An optional source that never arrived.
+    Absent,
+    /// Not published because of an error.
+    Failed,
+}
+
+/// A table in a run's results. `null` means unknown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TableResult {
+    /// How it ended.
+    pub status: Status,
+    /// Rows it was built from; for bronze the records of new files.
+    pub rows_in: u64,
+    /// Rows it has; for bronze the rows of new batches.
+    pub rows_out: u64,
+    /// Rows set aside on the way.
+    pub rejected: u64,
+    /// Seconds its building took.
+    pub seconds: f64,
+    /// Why it was not built.
+    pub skipped: Option<String>,
+    /// Bronze: the batch that is current.
+    pub batch_id: Option<String>,
+    /// Bronze: the date of that batch.
+    pub export_date: Option<NaiveDate>,
+    /// Silver: how the rows add up.
+    pub sums: Option<Sums>,
+    /// Silver: rules that touched rows without setting them aside.
+    pub findings: Vec<RuleFinding>,
+    /// Bronze: the files read.
+    pub files: Vec<FileReport>,
+}
+
+impl TableResult {
+    /// A table that was built.
+    #[must_use]
+    pub fn built(rows_in: u64, rows_out: u64, seconds: f64) -> Self {
+        Self {
+            status: Status::Success,
+            rows_in,
+            rows_out,
+            rejected: 0,
+            seconds,
+            skipped: None,
+            batch_id: None,
+            export_date: None,
+            sums: None,
+            findings: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunResults {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// The run.
+    pub run_id: String,
+    /// The customer.
+    pub customer: String,
+    /// The pipeline.
+    pub pipeline: String,
+    /// How the run ended.
+    pub status: Status,
+    /// The message that ended it, if it failed.
+    pub error: Option<String>,
+    /// The run's date.
+    pub as_of: NaiveDate,
+    /// The release it published.
+    pub release: Option<u64>,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Seconds of it spent committing.
+    pub publish_seconds: f64,
+    /// Wall time from the first to the last table, by layer.
+    pub layer_seconds: BTreeMap<Layer, f64>,
+    /// Files in the drop folder that no source claims.
+    pub unclaimed_files: Vec<String>,
+    /// The tables by name.
+    pub tables: BTreeMap<TableName, TableResult>,
+}
+
+/// One layer of a run in figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LayerSummary {
+    /// Tables in it.
+    pub tables: usize,
+    /// Rows they were built from.
+    pub rows_in: u64,
+    /// Rows they have.
+    pub rows_out: u64,
+    /// Rows set aside.
+    pub rejected: u64,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+impl RunResults {
+    /// A layer in figures.
+    #[must_use]
+    pub fn layer(&self, layer: Layer) -> LayerSummary {
+        let seconds = self.layer_seconds.get(&layer).copied().unwrap_or_default();
+        let start = LayerSummary { seconds, ..LayerSummary::default() };
+        self.tables.iter().filter(|(name, _)| name.layer == layer).fold(start, |sum, (_, table)| LayerSummary {
+            tables: sum.tables + 1,
+            rows_in: sum.rows_in + table.rows_in,
+            rows_out: sum.rows_out + table.rows_out,
+            rejected: sum.rejected + table.rejected,
+            seconds: sum.seconds,
+        })
+    }
+}

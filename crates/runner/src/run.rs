@@ -1,0 +1,261 @@
+//! One customer's night: take in, build, publish.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use medallion_bronze::IngestOptions;
+use medallion_gold::{FiscalYears, GoldOptions};
+use medallion_lake::{CommitInfo, CommitMode, Lake, Release, ReleasedTable};
+use medallion_pipeline::definition::Definition;
+use medallion_pipeline::{Customer, Layer, Pipeline, Reject, rejects};
+use medallion_sql::{SqlOptions, SqlSession};
+
+use crate::bronze::{self, BronzeStep};
+use crate::error::{Cause, RunError};
+use crate::events::{Event, Listener};
+use crate::layers::{Builder, Built};
+use crate::results::{RunResults, SCHEMA, Status};
+
+/// How many tables are committed at the same time.
+const CONCURRENT_COMMITS: usize = 16;
+
+/// What a run needs to know.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The customer.
+    pub customer: Customer,
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// Where the lakes are.
+    pub lake: String,
+    /// The run's date; by default today in the customer's time zone.
+    pub as_of: Option<NaiveDate>,
+    /// How the SQL engine may use the machine.
+    pub sql: SqlOptions,
+}
+
+/// Runs a customer. An error leaves the published tables as they were; its results are written all the same.
+///
+/// # Errors
+/// If the customer could not be published.
+pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<RunResults, RunError> {
+    let failed = |cause: Cause| RunError { customer: options.customer.id.clone(), cause };
+    let now = Utc::now();
+    let run = Run {
+        options,
+        run_id: run_id(now, options),
+        now,
+        as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
+        listener,
+    };
+    check(&options.pipeline).map_err(failed)?;
+    let lake = Lake::open(&options.lake, options.customer.id.as_str()).map_err(|error| failed(error.into()))?;
+    let _lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
+    let outcome = run.carry_out(&lake).await;
+    let results = match &outcome {
+        Ok(results) => results.clone(),
+        Err(cause) => run.failed(cause),
+    };
+    let written = write_results(&lake, &results);
+    let results = outcome.map_err(failed)?;
+    written.map_err(failed)?;
+    Ok(results)
+}
+
+/// Everything about a pipeline that shows without data.
+///
+/// # Errors
+/// If an expression of a rule is not sound.
+pub fn check(pipeline: &Pipeline) -> Result<(), Cause> {
+    for table in &pipeline.tables {
+        if let Definition::Cleanse(cleanse) = &table.definition {
+            medallion_silver::cleanse::check(cleanse, &table.schema)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells runs apart and sorts them by their start.
+fn run_id(now: DateTime<Utc>, options: &RunOptions) -> String {
+    let nanoseconds = now.timestamp_nanos_opt().unwrap_or_default();
+    let seed = format!("{} {} {nanoseconds}", options.customer.id, std::process::id());
+    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &blake3::hash(seed.as_bytes()).to_hex()[..8])
+}
+
+fn write_results(lake: &Lake, results: &RunResults) -> Result<(), Cause> {
+    let mut text = serde_json::to_vec_pretty(results)?;
+    text.push(b'\n');
+    lake.write_run_file(&results.run_id, "run_results.json", &text)?;
+    Ok(())
+}
+
+struct Run<'a> {
+    options: &'a RunOptions,
+    run_id: String,
+    now: DateTime<Utc>,
+    as_of: NaiveDate,
+    listener: Arc<dyn Listener>,
+}
+
+impl Run<'_> {
+    async fn carry_out(&self, lake: &Lake) -> Result<RunResults, Cause> {
+        let started = Instant::now();
+        self.listener.on(&Event::Started { run_id: self.run_id.clone() });
+        let pipeline = &self.options.pipeline;
+        self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
+        let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now };
+        let mut step = bronze::take_in(lake, pipeline, &self.options.customer.source, &ingest).await?;
+        let mut layer_seconds = BTreeMap::from([(Layer::Bronze, started.elapsed().as_secs_f64())]);
+        self.tell_bronze(&step);
+        let current = Arc::new(std::mem::take(&mut step.current));
+        let builder = self.builder(lake, Arc::clone(&current))?;
+        let built = builder.build_all().await;
+        let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
+        layer_seconds.extend(seconds);
+        let publishing = Instant::now();
+        let batches = current.values().filter_map(|batch| batch.batch_id.clone()).collect();
+        self.publish_rejects(lake, &batches, &step, &built).await?;
+        let release = self.publish(lake, &built).await?;
+        let mut tables = step.results;
+        tables.extend(built.into_iter().map(|built| (built.name, built.result)));
+        Ok(RunResults {
+            status: Status::Success,
+            release: Some(release),
+            seconds: started.elapsed().as_secs_f64(),
+            publish_seconds: publishing.elapsed().as_secs_f64(),
+            layer_seconds,
+            unclaimed_files: step.unclaimed,
+            tables,
+            ..self.results()
+        })
+    }
+
+    fn results(&self) -> RunResults {
+        RunResults {
+            schema: SCHEMA,
+            run_id: self.run_id.clone(),
+            customer: self.options.customer.id.to_string(),
+            pipeline: self.options.pipeline.name.clone(),
+            status: Status::Failed,
+            error: None,
+            as_of: self.as_of,
+            release: None,
+            started_at: self.now,
+            seconds: 0.0,
+            publish_seconds: 0.0,
+            layer_seconds: BTreeMap::new(),
+            unclaimed_files: Vec::new(),
+            tables: BTreeMap::new(),
+        }
+    }
+
+    fn failed(&self, cause: &Cause) -> RunResults {
+        let seconds = (Utc::now() - self.now).as_seconds_f64();
+        RunResults { error: Some(cause.to_string()), seconds, ..self.results() }
+    }
+
+    fn builder(
+        &self,
+        lake: &Lake,
+        bronze: Arc<BTreeMap<medallion_pipeline::TableName, bronze::CurrentBatch>>,
+    ) -> Result<Builder, Cause> {
+        Ok(Builder {
+            lake: lake.clone(),
+            pipeline: Arc::clone(&self.options.pipeline),
+            session: Arc::new(SqlSession::new(&self.options.sql)?),
+            gold: Arc::new(GoldOptions {
+                as_of: self.as_of,
+                fiscal_years: FiscalYears::new(self.options.customer.fiscal_year),
+                run_id: self.run_id.clone(),
+            }),
+            bronze,
+            listener: Arc::clone(&self.listener),
+            concurrency: self.options.sql.threads.max(1) * 2,
+        })
+    }
+
+    fn tell_bronze(&self, step: &BronzeStep) {
+        for (table, result) in &step.results {
+            let (rows, seconds) = (result.rows_out, result.seconds);
+            self.listener.on(&Event::TableDone { table: table.clone(), rows, seconds });
+            let about = |message: String| Event::Warning { table: Some(table.clone()), message };
+            if result.status == Status::NotDelivered {
+                self.listener.on(&about(result.skipped.clone().unwrap_or_default()));
+            }
+            if result.rejected > 0 {
+                let message = format!("{} records were set aside, see bronze.rejected_rows", result.rejected);
+                self.listener.on(&about(message));
+            }
+            for file in result.files.iter().filter(|file| !file.rescued_columns.is_empty()) {
+                let columns = file.rescued_columns.join(", ");
+                self.listener.on(&about(format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name)));
+            }
+        }
+        if !step.unclaimed.is_empty() {
+            let message = format!("files that belong to no source are left alone: {}", step.unclaimed.join(", "));
+            self.listener.on(&Event::Warning { table: None, message });
+        }
+    }
+
+    /// Removes what a failed run staged; nothing of it is in a log.
+    fn discard(&self, lake: &Lake) {
+        for table in &self.options.pipeline.tables {
+            // What cannot be removed is invisible to readers all the same.
+            let _ = lake.discard(&table.name, &self.run_id);
+        }
+    }
+
+    async fn publish_rejects(
+        &self,
+        lake: &Lake,
+        batches: &BTreeSet<String>,
+        step: &BronzeStep,
+        built: &[Built],
+    ) -> Result<(), Cause> {
+        let table = rejects::table();
+        let published = lake.published(&table, None).await?;
+        let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
+        let files = published.as_ref().map(|published| &published.files);
+        let merged = medallion_silver::rejects::merged(files, batches, &set_aside, &self.run_id)?;
+        if merged.is_none() && step.rejects.is_empty() && published.is_some() {
+            return Ok(());
+        }
+        let mut rows = match merged {
+            Some(rows) => rows,
+            None => medallion_silver::rejects::rows(files)?,
+        };
+        rows.extend(step.rejects.iter().map(|reject| (self.run_id.clone(), reject.clone())));
+        let area = lake.staging_area(&table, &self.run_id)?;
+        medallion_silver::rejects::stage(&rows, &area)?;
+        let staged = lake.staged(&rejects::schema(), &area)?;
+        let info = CommitInfo { run_id: self.run_id.clone(), ..CommitInfo::default() };
+        lake.commit(&staged, CommitMode::Overwrite, &info).await?;
+        Ok(())
+    }
+
+    /// Commits every table, then the release that names their versions.
+    async fn publish(&self, lake: &Lake, built: &[Built]) -> Result<u64, Cause> {
+        let release = lake.latest_release()?.map_or(1, |latest| latest.release + 1);
+        self.listener.on(&Event::Publishing { release });
+        let info = CommitInfo { run_id: self.run_id.clone(), release: Some(release), extra: Vec::new() };
+        let commits = stream::iter(built.iter()).map(|built| async {
+            let version = lake.commit(&built.staged, CommitMode::Overwrite, &info).await?;
+            let released = ReleasedTable { version, rows: built.staged.rows(), fingerprint: None };
+            Ok::<_, Cause>((built.name.to_string(), released))
+        });
+        let tables = commits.buffer_unordered(CONCURRENT_COMMITS).try_collect().await?;
+        lake.put_release(&Release {
+            schema: Release::SCHEMA.to_owned(),
+            release,
+            run_id: self.run_id.clone(),
+            as_of: self.as_of,
+            published_at: Utc::now(),
+            tables,
+        })?;
+        Ok(release)
+    }
+}
+
