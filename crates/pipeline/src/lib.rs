@@ -22,3 +22,4 @@ pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};
 pub use model::Model;
 pub use rejects::Reject;
 pub use schema::{Column, ColumnType, Layer, TableName, TableSchema};
+pub use toml_file::parse as parse_toml;

@@ -5,7 +5,10 @@ use serde::de::DeserializeOwned;
 use crate::error::{DefinitionError, nearest};
 
 /// Reads `text` as a `T`; `file` is what messages call it.
-pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
+///
+/// # Errors
+/// If the text is not TOML, or not that of a `T`.
+pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let before = text.get(..offset).unwrap_or_default();

@@ -1,0 +1,188 @@
+//! The command line as it is written.
+
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  medallion generate --profile reference --out exports/acme
+  medallion run -c acme --source exports/acme --lake ./lake --as-of 2025-06-30
+  medallion query -c acme --lake ./lake \"SELECT count(*) FROM gold.dim_user\"
+
+Exit codes:
+  0 done   1 failed   2 options or configuration   3 some customers failed, others are done
+  4 tests or guards failed   5 counts differ   6 selection matched nothing   7 another run holds the customer
+  130 interrupted";
+
+/// Turns nightly CSV exports into a medallion lakehouse: bronze, silver and gold Delta tables.
+#[derive(Debug, Parser)]
+#[command(name = "medallion", version, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArguments {
+    /// Folder with medallion.toml and customers/
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    pub project: PathBuf,
+    /// How messages are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Only errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Every table
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// No progress bars
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// Colours in messages
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// The format of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When messages are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The format of results on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    Table,
+    /// RFC 4180 with a header.
+    Csv,
+    /// One array of objects.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new project: medallion.toml, customers/ and a copy of the pipeline
+    Init {
+        /// The project's folder, new or empty
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Make the exports of an invented customer
+    Generate(GenerateArguments),
+    /// Take in what arrived, build all layers and publish them
+    Run(RunArguments),
+    /// List a customer's published tables
+    Ls(ReadArguments),
+    /// Show a table's columns and first rows
+    Show {
+        /// The table, such as gold.dim_user
+        table: String,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
+    /// Answer a query over one customer's tables
+    Query {
+        /// A SELECT over tables such as gold.dim_user
+        sql: String,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
+    /// Compare row counts with what is expected
+    Validate {
+        /// TOML file with a [counts] table
+        #[arg(long, value_name = "FILE")]
+        counts: PathBuf,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// reference, or customer-a to customer-j
+    #[arg(long, default_value = "reference")]
+    pub profile: String,
+    /// Folder to write the files into
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Another seed gives another customer of the same size
+    #[arg(long, default_value_t = medallion_datagen::DEFAULT_SEED)]
+    pub seed: u64,
+    /// Multiplies every row count
+    #[arg(long, default_value_t = 1.0)]
+    pub scale: f64,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// A customer's id; may be given several times
+    #[arg(short, long = "customer", value_name = "ID", required_unless_present = "all")]
+    pub customers: Vec<String>,
+    /// Every customer in customers/
+    #[arg(long, conflicts_with = "customers")]
+    pub all: bool,
+    /// The drop folder, in place of the customer file's
+    #[arg(long, value_name = "DIR")]
+    pub source: Option<PathBuf>,
+    /// The run's date; by default today in the customer's time zone
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<NaiveDate>,
+    /// Memory for queries, such as 2GiB; beyond it they spill to disk
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
+/// Where tables and definitions are.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// Where the lakes are; by default medallion.toml's, else ./lake
+    #[arg(long, value_name = "PATH|URL")]
+    pub lake: Option<String>,
+    /// A pipeline's folder, or the name of a built-in one; by default medallion.toml's, else totara
+    #[arg(long, value_name = "DIR|NAME")]
+    pub pipeline: Option<String>,
+}
+
+/// Options of commands that read a customer.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArguments {
+    /// The customer's id
+    #[arg(short, long = "customer", value_name = "ID")]
+    pub customer: String,
+    /// How results are written to standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}

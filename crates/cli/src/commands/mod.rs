@@ -1,0 +1,33 @@
+//! One module per command.
+
+mod generate;
+mod init;
+mod read;
+mod run;
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Carries out a command.
+pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Init { folder } => init::init(&folder, console),
+        Command::Generate(generate) => generate::generate(&generate),
+        Command::Run(run) => run::run(&global, &run, console).await,
+        Command::Ls(read) => read::list(&global, &read).await,
+        Command::Show { table, read } => read::show(&global, &read, &table).await,
+        Command::Query { sql, read } => read::query(&global, &read, &sql).await,
+        Command::Validate { counts, read } => read::validate(&global, &read, &counts, console).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "medallion", &mut script);
+            output::write(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Commands that read a customer's published tables: `ls`, `show`, `query`, `validate`.
+
+use std::path::Path;
+
+use medallion_lake::Lake;
+use medallion_pipeline::{CustomerId, nearest};
+use medallion_runner::{Cause, ExpectedCounts, PublishedTables, PublishedVersion, RunError, check_counts, published_tables};
+use medallion_sql::{OutputError, OutputFormat, SqlError, SqlOptions, SqlSession, write_result};
+use serde_json::json;
+
+use crate::arguments::{Format, GlobalArguments, ReadArguments};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Listing};
+use crate::settings::{ProjectSettings, customer_id};
+
+/// How many rows `show` gives.
+const FIRST_ROWS: usize = 10;
+
+/// A customer whose tables are read.
+struct Reader {
+    customer: CustomerId,
+    published: PublishedTables,
+}
+
+impl Reader {
+    async fn open(global: &GlobalArguments, read: &ReadArguments) -> Result<Self, Failure> {
+        let settings = ProjectSettings::read(global)?;
+        let customer = customer_id(&read.customer)?;
+        let failed = |cause: Cause| RunError { customer: customer.clone(), cause };
+        let location = settings.lake(&read.place);
+        let lake = Lake::open_existing(&location, customer.as_str()).map_err(|error| failed(error.into()))?;
+        let published = published_tables(&lake).await.map_err(failed)?;
+        if published.release.is_none() {
+            return Err(failed(Cause::NoRelease { lake: location }).into());
+        }
+        Ok(Self { customer, published })
+    }
+
+    fn table(&self, name: &str) -> Result<&PublishedVersion, Failure> {
+        let found = self.published.tables.iter().find(|table| table.name.to_string() == name);
+        found.ok_or_else(|| {
+            let names: Vec<String> = self.published.tables.iter().map(|table| table.name.to_string()).collect();
+            let nearest = nearest(name, names.iter().map(String::as_str));
+            Failure::configuration(format!("customer {}: there is no table {name}", self.customer))
+                .hint(nearest.map(|nearest| format!("did you mean '{nearest}'? 'medallion ls' lists all")))
+        })
+    }
+
+    async fn session(&self, tables: &[&PublishedVersion]) -> Result<SqlSession, Failure> {
+        let failed = |error: SqlError| self.failure(&error);
+        let session = SqlSession::new(&SqlOptions::default()).map_err(failed)?;
+        for table in tables {
+            session.register(&table.files).await.map_err(failed)?;
+        }
+        Ok(session)
+    }
+
+    fn failure(&self, error: &SqlError) -> Failure {
+        let error = RunError { customer: self.customer.clone(), cause: Cause::Sql(error.clone()) };
+        Failure::from(error)
+    }
+
+    async fn answer(&self, session: &SqlSession, sql: &str, format: Format) -> Result<(), Failure> {
+        let result = session.query(sql).await.map_err(|error| self.failure(&error))?;
+        let format = match format {
+            Format::Table => OutputFormat::Table,
+            Format::Csv => OutputFormat::Csv,
+            Format::Json => OutputFormat::Json,
+        };
+        let mut standard_output = std::io::BufWriter::new(std::io::stdout());
+        match write_result(result, format, &mut standard_output).await {
+            Ok(_) => Ok(()),
+            Err(OutputError::Query(error)) => Err(self.failure(&error)),
+            Err(OutputError::Write(error)) => output::written(Err(error)),
+            Err(error @ OutputError::Format(_)) => Err(Failure::new(Exit::Failed, error.to_string())),
+        }
+    }
+}
+
+/// `medallion ls`
+pub(crate) async fn list(global: &GlobalArguments, read: &ReadArguments) -> Result<Exit, Failure> {
+    let reader = Reader::open(global, read).await?;
+    let mut listing = Listing::new(&["table", "version", "rows", "description"]);
+    for table in &reader.published.tables {
+        listing.push(vec![
+            json!(table.name),
+            json!(table.version),
+            json!(table.current_rows),
+            json!(table.files.schema.description),
+        ]);
+    }
+    listing.write(read.format)?;
+    Ok(Exit::Done)
+}
+
+/// `medallion show`
+pub(crate) async fn show(global: &GlobalArguments, read: &ReadArguments, table: &str) -> Result<Exit, Failure> {
+    let reader = Reader::open(global, read).await?;
+    let table = reader.table(table)?;
+    let mut columns = Listing::new(&["column", "type", "description"]);
+    for column in &table.files.schema.columns {
+        columns.push(vec![json!(column.name), json!(column.data_type), json!(column.description)]);
+    }
+    columns.write(read.format)?;
+    if read.format != Format::Table {
+        return Ok(Exit::Done);
+    }
+    output::write(&format!("\nFirst of {} rows:\n", table.current_rows))?;
+    let session = reader.session(&[table]).await?;
+    let sql = format!("SELECT * FROM {} LIMIT {FIRST_ROWS}", table.name);
+    reader.answer(&session, &sql, read.format).await?;
+    Ok(Exit::Done)
+}
+
+/// `medallion query`
+pub(crate) async fn query(global: &GlobalArguments, read: &ReadArguments, sql: &str) -> Result<Exit, Failure> {
+    let reader = Reader::open(global, read).await?;
+    let tables: Vec<&PublishedVersion> = reader.published.tables.iter().collect();
+    let session = reader.session(&tables).await?;
+    reader.answer(&session, sql, read.format).await?;
+    Ok(Exit::Done)
+}
+
+/// `medallion validate --counts`
+pub(crate) async fn validate(
+    global: &GlobalArguments,
+    read: &ReadArguments,
+    counts: &Path,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let text = std::fs::read_to_string(counts)
+        .map_err(|error| Failure::configuration(format!("cannot read {}: {error}", counts.display())))?;
+    let expected: ExpectedCounts = medallion_pipeline::parse_toml(&counts.display().to_string(), &text)?;
+    let reader = Reader::open(global, read).await?;
+    let checks = check_counts(&reader.published, &expected);
+    let mut listing = Listing::new(&["table", "expected", "rows", "as expected"]);
+    for check in &checks {
+        let as_expected = if check.holds { "yes" } else { "NO" };
+        listing.push(vec![json!(check.table), json!(check.expected.to_string()), json!(check.rows), json!(as_expected)]);
+    }
+    listing.write(read.format)?;
+    let wrong: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
+    for check in &wrong {
+        let found = check.rows.map_or_else(|| "it is not published".to_owned(), |rows| format!("it has {rows}"));
+        let message = format!("customer {}: {}: expected {} rows, {found}", reader.customer, check.table, check.expected);
+        let hint = check.nearest.as_ref().map(|nearest| format!("did you mean '{nearest}'?"));
+        console.failure(&Failure::new(Exit::Counts, message).hint(hint));
+    }
+    Ok(if wrong.is_empty() { Exit::Done } else { Exit::Counts })
+}

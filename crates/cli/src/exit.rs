@@ -1,0 +1,73 @@
+//! Exit codes and the messages that go with them.
+
+use std::fmt;
+
+use medallion_runner::{Fault, RunError};
+
+/// The exit codes of `docs/cli.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Configuration = 2,
+    SomeFailed = 3,
+    Guard = 4,
+    Counts = 5,
+    Held = 7,
+}
+
+impl Exit {
+    /// The code of a customer's failure.
+    pub(crate) fn of(error: &RunError) -> Self {
+        match error.fault() {
+            Fault::Failed => Self::Failed,
+            Fault::Configuration => Self::Configuration,
+            Fault::Guard => Self::Guard,
+            Fault::Held => Self::Held,
+        }
+    }
+}
+
+/// A failure with its exit code and, where there is one, what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub exit: Exit,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// The options or a definition are wrong.
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self::new(Exit::Configuration, message)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::new(Exit::of(&error), error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<medallion_pipeline::DefinitionError> for Failure {
+    fn from(error: medallion_pipeline::DefinitionError) -> Self {
+        Self::configuration(error.to_string()).hint(error.hint())
+    }
+}

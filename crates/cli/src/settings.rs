@@ -1,0 +1,147 @@
+//! From arguments, medallion.toml and customer files to what a command needs, resolved once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytesize::ByteSize;
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, read_folder};
+use medallion_runner::RunOptions;
+use medallion_sql::SqlOptions;
+
+use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments};
+use crate::builtin;
+use crate::exit::{Exit, Failure};
+
+/// A project's folder with its settings.
+pub(crate) struct ProjectSettings {
+    folder: PathBuf,
+    project: Project,
+}
+
+impl ProjectSettings {
+    pub(crate) fn read(global: &GlobalArguments) -> Result<Self, Failure> {
+        let folder = global.project.clone();
+        if !folder.is_dir() {
+            return Err(Failure::configuration(format!("the project folder {} does not exist", folder.display())));
+        }
+        let project = Project::read(&folder)?.unwrap_or_default();
+        Ok(Self { folder, project })
+    }
+
+    /// Where the lakes are: the option's path starts at the current folder, the file's at the file.
+    pub(crate) fn lake(&self, place: &PlaceArguments) -> String {
+        if let Some(lake) = &place.lake {
+            return lake.clone();
+        }
+        match &self.project.lake {
+            Some(lake) if lake.contains("://") => lake.clone(),
+            Some(lake) => self.folder.join(lake).display().to_string(),
+            None => "lake".to_owned(),
+        }
+    }
+
+    pub(crate) fn pipeline(&self, place: &PlaceArguments) -> Result<Pipeline, Failure> {
+        let (name, start) = match (&place.pipeline, &self.project.pipeline) {
+            (Some(option), _) => (option.as_str(), Path::new("")),
+            (None, Some(file)) => (file.as_str(), self.folder.as_path()),
+            (None, None) => (builtin::DEFAULT, Path::new("")),
+        };
+        let folder = start.join(name);
+        let files = if folder.join("pipeline.toml").is_file() {
+            read_folder(&folder)?
+        } else {
+            builtin::files(name).ok_or_else(|| {
+                let known = builtin::NAMES.join(", ");
+                Failure::configuration(format!("there is no pipeline '{name}': no folder {} with a pipeline.toml, and no \
+                                                built-in one of that name", folder.display()))
+                    .hint(format!("built-in pipelines: {known}"))
+            })?
+        };
+        Ok(Pipeline::load(&files)?)
+    }
+
+    /// The customers a run is for. A customer file that cannot be used is that customer's failure.
+    pub(crate) fn customers(&self, run: &RunArguments) -> Result<Vec<Result<Customer, Failure>>, Failure> {
+        let mut ids = run.customers.clone();
+        if run.all {
+            ids = self.all_customers()?;
+        }
+        let ids = ids.iter().map(|id| Ok(id.parse()?)).collect::<Result<Vec<CustomerId>, Failure>>()?;
+        if run.source.is_some() && ids.len() > 1 {
+            return Err(Failure::configuration("--source is for one customer; several were named"));
+        }
+        ids.into_iter().map(|id| self.customer(id, run)).collect()
+    }
+
+    fn customer(&self, id: CustomerId, run: &RunArguments) -> Result<Result<Customer, Failure>, Failure> {
+        let path = self.customers_folder().join(format!("{id}.toml"));
+        if path.is_file() {
+            let customer = Customer::read(&path).map(|mut customer| {
+                if let Some(source) = &run.source {
+                    customer.source.clone_from(source);
+                }
+                customer
+            });
+            return Ok(customer.map_err(Failure::from));
+        }
+        match &run.source {
+            Some(source) => Ok(Ok(Customer::without_file(id, source.clone()))),
+            None => Err(Failure::configuration(format!(
+                "customer {id}: there is no {} and no --source; a run needs the folder the exports arrive in",
+                path.display()
+            ))),
+        }
+    }
+
+    fn customers_folder(&self) -> PathBuf {
+        self.folder.join("customers")
+    }
+
+    fn all_customers(&self) -> Result<Vec<String>, Failure> {
+        let folder = self.customers_folder();
+        let failed = |error| Failure::configuration(format!("cannot list {}: {error}", folder.display()));
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "toml") {
+                ids.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            }
+        }
+        ids.sort();
+        if ids.is_empty() {
+            return Err(Failure::configuration(format!("there is no customer file in {}", folder.display())));
+        }
+        Ok(ids)
+    }
+
+    pub(crate) fn sql(&self, memory_limit: Option<&String>) -> Result<SqlOptions, Failure> {
+        let Some(text) = memory_limit.or(self.project.defaults.memory_limit.as_ref()) else {
+            return Ok(SqlOptions::default());
+        };
+        let size: ByteSize = text.parse().map_err(|_| {
+            Failure::configuration(format!("'{text}' is not a size")).hint("write for instance 512MiB or 2GiB".to_owned())
+        })?;
+        let limit = usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Ok(SqlOptions { memory_limit: Some(limit), ..SqlOptions::default() })
+    }
+
+    pub(crate) fn run_options(&self, run: &RunArguments) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {
+        let pipeline = Arc::new(self.pipeline(&run.place)?);
+        let sql = self.sql(run.memory_limit.as_ref())?;
+        let options = |customer: Result<Customer, Failure>| {
+            Ok(RunOptions {
+                customer: customer?,
+                pipeline: Arc::clone(&pipeline),
+                lake: self.lake(&run.place),
+                as_of: run.as_of,
+                sql: sql.clone(),
+            })
+        };
+        Ok(self.customers(run)?.into_iter().map(options).collect())
+    }
+}
+
+/// A customer id from the command line.
+pub(crate) fn customer_id(text: &str) -> Result<CustomerId, Failure> {
+    text.parse().map_err(|error: medallion_pipeline::DefinitionError| Failure::new(Exit::Configuration, error.to_string()))
+}

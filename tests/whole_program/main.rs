@@ -1,0 +1,13 @@
+//! The program as its users see it: the binary is started, and what it published is read back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod case;
+mod exit_codes;
+mod flow;
+mod layers;
+mod night;
+mod pipeline;
+mod project;
+mod reading;
+mod rows;
