@@ -13,7 +13,7 @@ const AS_OF: &str = "2025-06-30";
 fn options_that_are_none_exit_with_2() {
     let project = Project::new();
     project.medallion(["run", "--costumer", "acme"]).exits(2).says(&["--costumer", "--customer"]);
-    project.medallion(["rn"]).exits(2).says(&["rn", "run"]);
+    project.medallion(["validat"]).exits(2).says(&["'validat'", "'validate'"]);
     project.medallion(["run"]).exits(2).says(&["--customer"]);
     project.run("acme", "2025-06-31").exits(2).says(&["--as-of", "2025-06-31"]);
     project.run("acme", AS_OF).exits(2).says(&["acme", "acme.toml", "--source"]);
@@ -26,7 +26,9 @@ fn options_that_are_none_exit_with_2() {
 fn customer_ids_that_are_none_exit_with_2_at_every_door() {
     let project = Case::read("star").project();
     for id in ["../acme", "Acme", "a/b", ""] {
-        for command in [["run", "--as-of", AS_OF].as_slice(), &["ls"], &["show", "gold.dim_user"], &["query", "SELECT 1"]] {
+        for command in
+            [["run", "--as-of", AS_OF].as_slice(), &["ls"], &["show", "gold.dim_user"], &["query", "SELECT 1"]]
+        {
             let customer = format!("--customer={id}");
             project.medallion(command.iter().chain(&[customer.as_str()])).exits(2).says(&[&format!("'{id}'")]);
         }
@@ -80,7 +82,8 @@ fn folders_and_sources_that_are_missing_exit_with_1() {
     let empty = project.path("empty");
     fs::create_dir(&empty).unwrap();
     project.add_customer("globex", &empty, "");
-    let required = ["users", "course_completions", "cert_completions", "prog_completions", "organisations", "positions"];
+    let required =
+        ["users", "course_completions", "cert_completions", "prog_completions", "organisations", "positions"];
     let answer = project.run("globex", AS_OF).exits(1).says(&["globex", empty.to_str().unwrap()]).says(&required);
     assert!(!answer.messages.contains("seminar_attendance"), "it is optional:\n{}", answer.messages);
     assert!(project.releases("acme").is_empty() && project.releases("globex").is_empty());
@@ -97,7 +100,7 @@ fn a_customer_that_fails_does_not_keep_others_from_being_published() {
         project.medallion(place.iter().chain(customers))
     };
     run(&["-c", "broken", "-c", "star"]).exits(3).says(&["broken", "positions"]);
-    assert_eq!((project.releases("star").as_slice(), project.releases("broken").as_slice()), ([1].as_slice(), [].as_slice()));
+    assert!(project.releases("star") == [1] && project.releases("broken").is_empty());
     run(&["-c", "broken", "-c", "worse"]).exits(1).says(&["broken", "worse"]);
     run(&["--all"]).exits(3);
     assert_eq!(project.releases("star"), [1, 2]);

@@ -44,7 +44,10 @@ fn check_tables_for_programs(project: &Project) {
     let answer = project.ask("ls", "acme", &["--format", "json"]).exits(0);
     let tables: Vec<Value> = serde_json::from_str(&answer.output).unwrap();
     let rows = |name: &str| tables.iter().find(|table| table["table"] == name).unwrap()["rows"].as_u64();
-    assert_eq!((rows("gold.dim_user"), rows("silver.users"), rows("bronze.users")), (Some(3058), Some(3057), Some(3057)));
+    assert_eq!(
+        (rows("gold.dim_user"), rows("silver.users"), rows("bronze.users")),
+        (Some(3058), Some(3057), Some(3057))
+    );
 }
 
 /// The same exports again: nothing arrives in bronze, the tables are the same.
@@ -56,7 +59,8 @@ fn check_second_night(project: &Project) {
     assert_eq!(before.names(), after.names());
     let results = project.results("acme", 2);
     for table in after.names() {
-        let ((old_version, old_rows), (version, rows)) = (before.version_and_rows(&table), after.version_and_rows(&table));
+        let ((old_version, old_rows), (version, rows)) =
+            (before.version_and_rows(&table), after.version_and_rows(&table));
         assert_eq!(old_rows, rows, "{table}");
         if table.starts_with("bronze.") {
             assert_eq!(old_version, version, "{table} was written again");

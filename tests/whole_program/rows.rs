@@ -61,7 +61,8 @@ impl Rows {
         let mut text = format!("      {}\n", self.columns.join(" | "));
         for (sign, what) in [(-1, "missing"), (1, "surplus")] {
             let rows = surplus.iter().filter(|(_, count)| count.signum() == sign);
-            let rows: Vec<_> = rows.flat_map(|(row, count)| std::iter::repeat_n(*row, count.unsigned_abs() as usize)).collect();
+            let rows: Vec<_> =
+                rows.flat_map(|(row, count)| std::iter::repeat_n(*row, count.unsigned_abs() as usize)).collect();
             for row in rows.iter().take(SHOWN) {
                 let _ = writeln!(text, "    {} {}", if sign < 0 { '-' } else { '+' }, shown(row));
             }
@@ -128,8 +129,7 @@ impl Published {
 fn rows_of(batch: &RecordBatch) -> Vec<Row> {
     let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S"));
     let columns = batch.columns().iter();
-    let columns: Vec<_> =
-        columns.map(|column| (column, ArrayFormatter::try_new(column, &options).unwrap())).collect();
+    let columns: Vec<_> = columns.map(|column| (column, ArrayFormatter::try_new(column, &options).unwrap())).collect();
     let cell = |row: usize| {
         move |(column, text): &(&std::sync::Arc<dyn Array>, ArrayFormatter<'_>)| {
             column.is_valid(row).then(|| text.value(row).to_string())

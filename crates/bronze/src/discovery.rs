@@ -131,9 +131,9 @@ fn split_ending(name: &str) -> (String, String) {
 
 /// Splits the number of a part (`_1` to `_999`) from a stem.
 fn split_part(stem: &str) -> (String, u32) {
-    let part = stem.rsplit_once('_').filter(|(_, digits)| {
-        (1..=3).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
-    });
+    let part = stem
+        .rsplit_once('_')
+        .filter(|(_, digits)| (1..=3).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit()));
     part.and_then(|(base, digits)| Some((base.to_owned(), digits.parse().ok()?))).unwrap_or((stem.to_owned(), 0))
 }
 

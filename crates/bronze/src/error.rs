@@ -115,9 +115,9 @@ impl BronzeError {
             Self::MissingColumn { nearest: Some(nearest), .. } => Some(format!(
                 "'{nearest}' looks most like it; if it was renamed, add it to the column's aliases in the source's definition"
             )),
-            Self::Empty { .. } => {
-                Some("the export was probably cut off; ask for it again or remove the file from the drop folder".to_owned())
-            }
+            Self::Empty { .. } => Some(
+                "the export was probably cut off; ask for it again or remove the file from the drop folder".to_owned(),
+            ),
             Self::Lake(error) => error.hint(),
             _ => None,
         }

@@ -41,12 +41,11 @@ pub(crate) fn map(name: &str, source: &Source, file: &str, header: &[String]) ->
 
 fn is_header_of(column: &SourceColumn, header: &str) -> bool {
     let header = normal(header);
-    match &column.header {
+    let is_own = match &column.header {
         Some(expected) => normal(expected) == header,
         None => snake_case(&header) == column.name,
-    }
-    .then_some(true)
-    .unwrap_or_else(|| column.aliases.iter().any(|alias| normal(alias) == header))
+    };
+    is_own || column.aliases.iter().any(|alias| normal(alias) == header)
 }
 
 /// Trimmed, with single spaces, in lower case.

@@ -217,9 +217,8 @@ impl BatchFile<'_> {
             Column::new(field_name(place), texts)
         };
         let columns = (0..sheet.header.len()).map(column).collect();
-        let frame = DataFrame::new(sheet.records.len(), columns).map(|frame| {
-            frame.lazy().with_row_index("_source_row", Some(1))
-        });
+        let frame = DataFrame::new(sheet.records.len(), columns)
+            .map(|frame| frame.lazy().with_row_index("_source_row", Some(1)));
         frame.and_then(|frame| self.write(frame, &mapping)).map_err(|source| BronzeError::Parse {
             source_name: self.source.name.table.clone(),
             file: self.name.clone(),
@@ -277,8 +276,11 @@ fn write_parquet(frame: LazyFrame, target: &Path) -> PolarsResult<()> {
     let options = ParquetWriteOptions { compression: ParquetCompression::Snappy, ..Default::default() };
     let target = SinkTarget::Path(PlRefPath::try_from_path(target)?);
     frame
-        .sink(SinkDestination::File { target }, FileWriteFormat::Parquet(Arc::new(options)), UnifiedSinkArgs::default())?
+        .sink(
+            SinkDestination::File { target },
+            FileWriteFormat::Parquet(Arc::new(options)),
+            UnifiedSinkArgs::default(),
+        )?
         .collect_with_engine(Engine::Streaming)
         .map(|_| ())
 }
-

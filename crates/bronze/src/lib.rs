@@ -12,4 +12,4 @@ mod workbook;
 
 pub use discovery::{Discovery, FoundExport, FoundFile, discover};
 pub use error::BronzeError;
-pub use ingest::{ExportContent, FileReport, Ingested, IngestOptions, ingest, read_export};
+pub use ingest::{ExportContent, FileReport, IngestOptions, Ingested, ingest, read_export};

@@ -36,7 +36,9 @@ impl Unsoundness {
     /// The reason as a sentence.
     pub(crate) fn reason(self) -> String {
         match self {
-            Self::FieldCount { expected, found } => format!("expected {expected} fields as in the header, found {found}"),
+            Self::FieldCount { expected, found } => {
+                format!("expected {expected} fields as in the header, found {found}")
+            }
             Self::OpenQuote => "a quoted field is not closed before the end of the file".to_owned(),
             Self::StrayQuote => "a quotation mark stands inside a field without being doubled".to_owned(),
             Self::NulByte => "the record contains a NUL byte".to_owned(),

@@ -14,7 +14,8 @@ pub(crate) struct Sheet {
 
 /// Reads the sheet `sheet`, or the only one.
 pub(crate) fn read(source: &str, file: &str, sheet: Option<&str>, bytes: Vec<u8>) -> Result<Sheet, BronzeError> {
-    let error = |message: String| BronzeError::Workbook { source_name: source.to_owned(), file: file.to_owned(), message };
+    let error =
+        |message: String| BronzeError::Workbook { source_name: source.to_owned(), file: file.to_owned(), message };
     let mut workbook: Xlsx<_> =
         Xlsx::new(Cursor::new(bytes)).map_err(|problem: calamine::XlsxError| error(problem.to_string()))?;
     let names = workbook.sheet_names();

@@ -183,7 +183,8 @@ impl Listener for RunConsole {
                         bar.finish_with_message("");
                     }
                 }
-                let text = self.console.verbose.then(|| format!("{}: {table}: {rows} rows, {seconds:.3} s", self.customer));
+                let text =
+                    self.console.verbose.then(|| format!("{}: {table}: {rows} rows, {seconds:.3} s", self.customer));
                 let fields = json!({"layer": table.layer, "table": table, "rows": rows, "seconds": seconds});
                 self.tell(&state, "info", "table_done", fields, text);
             }

@@ -52,9 +52,12 @@ impl ProjectSettings {
         } else {
             builtin::files(name).ok_or_else(|| {
                 let known = builtin::NAMES.join(", ");
-                Failure::configuration(format!("there is no pipeline '{name}': no folder {} with a pipeline.toml, and no \
-                                                built-in one of that name", folder.display()))
-                    .hint(format!("built-in pipelines: {known}"))
+                Failure::configuration(format!(
+                    "there is no pipeline '{name}': no folder {} with a pipeline.toml, and no \
+                                                built-in one of that name",
+                    folder.display()
+                ))
+                .hint(format!("built-in pipelines: {known}"))
             })?
         };
         Ok(Pipeline::load(&files)?)
@@ -119,7 +122,8 @@ impl ProjectSettings {
             return Ok(SqlOptions::default());
         };
         let size: ByteSize = text.parse().map_err(|_| {
-            Failure::configuration(format!("'{text}' is not a size")).hint("write for instance 512MiB or 2GiB".to_owned())
+            Failure::configuration(format!("'{text}' is not a size"))
+                .hint("write for instance 512MiB or 2GiB".to_owned())
         })?;
         let limit = usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Ok(SqlOptions { memory_limit: Some(limit), ..SqlOptions::default() })
@@ -143,5 +147,6 @@ impl ProjectSettings {
 
 /// A customer id from the command line.
 pub(crate) fn customer_id(text: &str) -> Result<CustomerId, Failure> {
-    text.parse().map_err(|error: medallion_pipeline::DefinitionError| Failure::new(Exit::Configuration, error.to_string()))
+    text.parse()
+        .map_err(|error: medallion_pipeline::DefinitionError| Failure::new(Exit::Configuration, error.to_string()))
 }

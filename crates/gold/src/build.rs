@@ -52,7 +52,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn dimension(&self, dimension: &Dimension) -> Result<String, GoldError> {
-        let mut sql = format!("{}\nSELECT {} FROM model", self.with_model(), self.columns(&dimension.columns)?.join(", "));
+        let mut sql =
+            format!("{}\nSELECT {} FROM model", self.with_model(), self.columns(&dimension.columns)?.join(", "));
         if dimension.unknown_member {
             write_union(&mut sql, &self.unknown_member(&dimension.columns)?);
         }
@@ -131,11 +132,9 @@ impl Builder<'_> {
         }
         let names = self.conformed.iter().map(|key| &key.name).chain(plain.iter().map(|column| &column.name));
         let is_key = |name: &str| history.key.iter().any(|key| key == name) || name == history.year_label;
-        let grouped: Vec<String> = names
-            .map(|name| if is_key(name) { name.clone() } else { format!("max({name}) AS {name}") })
-            .collect();
-        let group_by: Vec<&str> =
-            history.key.iter().map(String::as_str).chain([history.year_label.as_str()]).collect();
+        let grouped: Vec<String> =
+            names.map(|name| if is_key(name) { name.clone() } else { format!("max({name}) AS {name}") }).collect();
+        let group_by: Vec<&str> = history.key.iter().map(String::as_str).chain([history.year_label.as_str()]).collect();
         let _ = write!(
             sql,
             ",\nrows AS (SELECT {} FROM years)\nSELECT {}, {} FROM rows GROUP BY {}",
@@ -210,4 +209,3 @@ impl Builder<'_> {
 fn write_union(sql: &mut String, row: &[String]) {
     let _ = write!(sql, "\nUNION ALL\nSELECT {}", row.join(", "));
 }
-

@@ -64,9 +64,7 @@ impl FiscalYears {
     #[must_use]
     pub fn label_sql(&self, day: &str) -> String {
         let (number, FiscalYearOptions { first, last, .. }) = (self.number_sql(day), self.options);
-        format!(
-            "CASE WHEN {number} BETWEEN {first} AND {last} THEN CAST({number} AS VARCHAR) ELSE '{NO_YEAR}' END"
-        )
+        format!("CASE WHEN {number} BETWEEN {first} AND {last} THEN CAST({number} AS VARCHAR) ELSE '{NO_YEAR}' END")
     }
 
     /// SQL for the first day of the year whose number is `year`.

@@ -27,11 +27,8 @@ pub(crate) fn conformed(keys: Vec<KeyColumn>) -> Vec<Column> {
 }
 
 pub(crate) fn bronze(file: &str, name: &TableName, source: &Source) -> Result<TableSchema, DefinitionError> {
-    let mut columns: Vec<Column> = source
-        .columns
-        .iter()
-        .map(|column| Column::new(&column.name, ColumnType::Text, &column.description))
-        .collect();
+    let mut columns: Vec<Column> =
+        source.columns.iter().map(|column| Column::new(&column.name, ColumnType::Text, &column.description)).collect();
     columns.extend(BRONZE_AUDIT.iter().map(|(name, data_type, text)| Column::new(*name, *data_type, *text)));
     check_columns(file, &columns)?;
     check_known(file, "key", &source.key, &columns)?;

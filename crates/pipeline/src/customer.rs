@@ -33,9 +33,8 @@ impl FromStr for CustomerId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let sound = text.len() <= 63
-            && text.starts_with(plain)
-            && text.chars().all(|c| plain(c) || c == '-' || c == '_');
+        let sound =
+            text.len() <= 63 && text.starts_with(plain) && text.chars().all(|c| plain(c) || c == '-' || c == '_');
         if sound { Ok(Self(text.to_owned())) } else { Err(DefinitionError::InvalidCustomerId { id: text.to_owned() }) }
     }
 }

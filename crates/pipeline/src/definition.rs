@@ -465,4 +465,3 @@ impl Definition {
         !matches!(self, Self::Cleanse(_) | Self::Hierarchy(_) | Self::Findings(_) | Self::FiscalYears(_))
     }
 }
-

@@ -89,9 +89,9 @@ impl Pipeline {
     /// # Errors
     /// For everything `docs/pipeline.md` does not allow, with the file and, where there is one, the line.
     pub fn load(files: &PipelineFiles) -> Result<Self, DefinitionError> {
-        let text = files.get("pipeline.toml").ok_or_else(|| DefinitionError::Misplaced {
-            file: "a folder without pipeline.toml".to_owned(),
-        })?;
+        let text = files
+            .get("pipeline.toml")
+            .ok_or_else(|| DefinitionError::Misplaced { file: "a folder without pipeline.toml".to_owned() })?;
         let PipelineFile { name, description, conformed_keys } = toml_file::parse("pipeline.toml", text)?;
         let conformed_keys = columns::conformed(conformed_keys);
         let mut sources = BTreeMap::new();

@@ -36,7 +36,8 @@ pub(crate) struct Batches(Vec<BatchId>);
 impl Batches {
     /// The batches of a published bronze table.
     pub(crate) fn of(published: Option<&PublishedTable>) -> Self {
-        let folders = published.into_iter().flat_map(PublishedTable::paths).filter_map(|(path, _)| path.split('/').next());
+        let folders =
+            published.into_iter().flat_map(PublishedTable::paths).filter_map(|(path, _)| path.split('/').next());
         let mut batches: Vec<BatchId> = folders.filter_map(BatchId::parse).collect();
         batches.sort();
         batches.dedup();

@@ -50,14 +50,11 @@ pub(crate) async fn take_in(
     let published = published(lake, pipeline).await?;
     let discovery = discover(folder, pipeline.sources.values())?;
     check_required(pipeline, &discovery, &published, folder)?;
-    let staged = stage_all(lake, pipeline, &discovery, &published, options);
-    let staged = match staged {
-        Ok(staged) => staged,
-        Err((staged, cause)) => {
-            discard(lake, &staged);
-            return Err(cause);
-        }
-    };
+    let (staged, cause) = stage_all(lake, pipeline, &discovery, &published, options);
+    if let Some(cause) = cause {
+        discard(lake, &staged);
+        return Err(cause);
+    }
     commit_all(lake, &staged, options).await?;
     let mut step = BronzeStep { unclaimed: discovery.unclaimed, ..BronzeStep::default() };
     for source in staged {
@@ -109,15 +106,14 @@ fn check_required(
     }
 }
 
-type Staging<'a> = Result<Vec<StagedSource<'a>>, (Vec<StagedSource<'a>>, Cause)>;
-
+/// Stages what is new of every source; the first failure, if any, comes with what the others staged.
 fn stage_all<'a>(
     lake: &Lake,
     pipeline: &'a Pipeline,
     discovery: &Discovery,
     published: &Published,
     options: &IngestOptions,
-) -> Staging<'a> {
+) -> (Vec<StagedSource<'a>>, Option<Cause>) {
     let results: Vec<(StagedSource<'a>, Option<Cause>)> = pipeline
         .sources
         .values()
@@ -135,10 +131,7 @@ fn stage_all<'a>(
         staged.push(source);
         first_cause = first_cause.or(cause);
     }
-    match first_cause {
-        None => Ok(staged),
-        Some(cause) => Err((staged, cause)),
-    }
+    (staged, first_cause)
 }
 
 fn stage<'a>(
@@ -228,8 +221,11 @@ async fn commit(lake: &Lake, source: &StagedSource<'_>, options: &IngestOptions)
         lake.discard(&source.source.name, &options.run_id)?;
     }
     for (batch, ingested) in &source.new {
-        let files: Vec<_> =
-            ingested.files.iter().map(|file| json!({"name": file.name, "hash": file.hash, "bytes": file.bytes})).collect();
+        let files: Vec<_> = ingested
+            .files
+            .iter()
+            .map(|file| json!({"name": file.name, "hash": file.hash, "bytes": file.bytes}))
+            .collect();
         let info = CommitInfo {
             run_id: options.run_id.clone(),
             release: None,

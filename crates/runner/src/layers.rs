@@ -57,7 +57,8 @@ impl Builder {
         let mut clock = LayerClock::new(self);
         loop {
             while running.len() < self.concurrency
-                && let Some(place) = waiting.iter().position(|table| table.inputs.iter().all(|input| ready.contains_key(input)))
+                && let Some(place) =
+                    waiting.iter().position(|table| table.inputs.iter().all(|input| ready.contains_key(input)))
             {
                 let table = waiting.remove(place);
                 clock.begin(table.name.layer);

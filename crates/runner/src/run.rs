@@ -191,7 +191,8 @@ impl Run<'_> {
             }
             for file in result.files.iter().filter(|file| !file.rescued_columns.is_empty()) {
                 let columns = file.rescued_columns.join(", ");
-                self.listener.on(&about(format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name)));
+                self.listener
+                    .on(&about(format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name)));
             }
         }
         if !step.unclaimed.is_empty() {
@@ -258,4 +259,3 @@ impl Run<'_> {
         Ok(release)
     }
 }
-

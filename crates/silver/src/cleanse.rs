@@ -354,7 +354,11 @@ impl Work {
         let holds = result.column("holds")?.bool()?.clone();
         // A constant expression gives one value for all rows.
         let rows = self.frame.height();
-        Ok(if holds.len() == rows { holds } else { BooleanChunked::full("holds".into(), holds.get(0) == Some(true), rows) })
+        Ok(if holds.len() == rows {
+            holds
+        } else {
+            BooleanChunked::full("holds".into(), holds.get(0) == Some(true), rows)
+        })
     }
 
     /// Keeps the rows of the mask and returns the others.

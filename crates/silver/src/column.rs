@@ -48,8 +48,7 @@ pub(crate) fn cleanse(
         let (values, failures): (Int64Chunked, Failures) = collect_numbers(name, numbers);
         return Ok(Cleansed::new(values.into_column(), failures, BTreeMap::new()));
     }
-    let tidied: StringChunked =
-        StringChunked::from_iter_options(name, text.iter().map(|text| text.and_then(tidy)));
+    let tidied: StringChunked = StringChunked::from_iter_options(name, text.iter().map(|text| text.and_then(tidy)));
     let values = cast(&tidied, column)?;
     let failures = Failures::between(&tidied, &values);
     let unknown = unknown_values(&tidied, &column.known_values);
@@ -170,9 +169,9 @@ fn timestamps(text: &StringChunked, column: &CleanseColumn) -> PolarsResult<Colu
 
 fn slow(text: &str, formats: &[&str]) -> Option<i64> {
     let moment = formats.iter().find_map(|format| {
-        NaiveDateTime::parse_from_str(text, format).ok().or_else(|| {
-            chrono::NaiveDate::parse_from_str(text, format).ok().and_then(|date| date.and_hms_opt(0, 0, 0))
-        })
+        NaiveDateTime::parse_from_str(text, format)
+            .ok()
+            .or_else(|| chrono::NaiveDate::parse_from_str(text, format).ok().and_then(|date| date.and_hms_opt(0, 0, 0)))
     });
     let moment = moment.or_else(|| chrono::NaiveDate::parse_from_str(text, ISO_DATE).ok()?.and_hms_opt(0, 0, 0))?;
     Some(moment.and_utc().timestamp_micros())

@@ -107,7 +107,8 @@ impl SilverError {
                 Some("correct the export, or lower the rule's severity to reject or warn".to_owned())
             }
             Self::TooManyRelationships { .. } => Some(
-                "look for a chain that cannot be real in the parent column; if it is, raise max_relationships".to_owned(),
+                "look for a chain that cannot be real in the parent column; if it is, raise max_relationships"
+                    .to_owned(),
             ),
             Self::Lake(error) => error.hint(),
             _ => None,

@@ -149,7 +149,9 @@ impl Translator<'_> {
                 let several = several.iter().map(|one| self.translate(one)).collect::<Result<Vec<_>, _>>()?;
                 Ok(coalesce(&several))
             }
-            _ => Err(self.error(format!("'{function}': the functions are date_part, lower, upper, length and coalesce"))),
+            _ => {
+                Err(self.error(format!("'{function}': the functions are date_part, lower, upper, length and coalesce")))
+            }
         }
     }
 

@@ -95,8 +95,10 @@ impl HierarchyTask<'_> {
             let columns = [self.definition.nodes.id.as_str(), paths.column.as_str()];
             let frame = parquet_file::read(self.nodes, &columns)?;
             let ids = longs(&frame, columns[0], &self.nodes.schema.name)?;
-            let texts = frame.column(columns[1]).and_then(Column::str).map_err(|source| {
-                SilverError::Polars { table: self.nodes.schema.name.clone(), action: "read its paths", source }
+            let texts = frame.column(columns[1]).and_then(Column::str).map_err(|source| SilverError::Polars {
+                table: self.nodes.schema.name.clone(),
+                action: "read its paths",
+                source,
             })?;
             // A path that is no list of ids is a failed cast's matter, not an odd hierarchy.
             let path = |text: &str| -> Option<Vec<i64>> {

@@ -27,8 +27,7 @@ pub fn merged(
     run_id: &str,
 ) -> Result<Option<Vec<Row>>, SilverError> {
     let before = rows(published)?;
-    let replaced =
-        |(_, row): &Row| batches.contains(&row.batch_id) && !PARSE_RULES.contains(&row.rule.as_str());
+    let replaced = |(_, row): &Row| batches.contains(&row.batch_id) && !PARSE_RULES.contains(&row.rule.as_str());
     let old: BTreeSet<&Reject> = before.iter().filter(|row| replaced(row)).map(|(_, row)| row).collect();
     let new: BTreeSet<&Reject> = rejects.iter().collect();
     if old == new {

@@ -21,9 +21,9 @@ pub(crate) fn generate(arguments: &GenerateArguments) -> Result<Exit, Failure> {
 
 fn failure(error: GenerateError) -> Failure {
     let exit = match error {
-        GenerateError::UnknownProfile { .. } | GenerateError::InvalidScale { .. } | GenerateError::TooManyRows { .. } => {
-            Exit::Configuration
-        }
+        GenerateError::UnknownProfile { .. }
+        | GenerateError::InvalidScale { .. }
+        | GenerateError::TooManyRows { .. } => Exit::Configuration,
         _ => Exit::Failed,
     };
     Failure::new(exit, error.to_string())

@@ -32,7 +32,10 @@ pub(crate) fn init(folder: &Path, console: &Console) -> Result<Exit, Failure> {
     fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     let mut entries = fs::read_dir(folder).map_err(|error| failed(folder, &error))?;
     if entries.next().is_some() {
-        return Err(Failure::configuration(format!("{} is not empty; a project starts in a new folder", folder.display())));
+        return Err(Failure::configuration(format!(
+            "{} is not empty; a project starts in a new folder",
+            folder.display()
+        )));
     }
     let pipeline = builtin::files(builtin::DEFAULT).unwrap_or_default();
     let files = pipeline.iter().map(|(path, text)| (format!("pipelines/{}/{path}", builtin::DEFAULT), text.as_str()));

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use medallion_lake::Lake;
 use medallion_pipeline::{CustomerId, nearest};
-use medallion_runner::{Cause, ExpectedCounts, PublishedTables, PublishedVersion, RunError, check_counts, published_tables};
+use medallion_runner::{
+    Cause, ExpectedCounts, PublishedTables, PublishedVersion, RunError, check_counts, published_tables,
+};
 use medallion_sql::{OutputError, OutputFormat, SqlError, SqlOptions, SqlSession, write_result};
 use serde_json::json;
 
@@ -137,13 +139,19 @@ pub(crate) async fn validate(
     let mut listing = Listing::new(&["table", "expected", "rows", "as expected"]);
     for check in &checks {
         let as_expected = if check.holds { "yes" } else { "NO" };
-        listing.push(vec![json!(check.table), json!(check.expected.to_string()), json!(check.rows), json!(as_expected)]);
+        listing.push(vec![
+            json!(check.table),
+            json!(check.expected.to_string()),
+            json!(check.rows),
+            json!(as_expected),
+        ]);
     }
     listing.write(read.format)?;
     let wrong: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
     for check in &wrong {
         let found = check.rows.map_or_else(|| "it is not published".to_owned(), |rows| format!("it has {rows}"));
-        let message = format!("customer {}: {}: expected {} rows, {found}", reader.customer, check.table, check.expected);
+        let message =
+            format!("customer {}: {}: expected {} rows, {found}", reader.customer, check.table, check.expected);
         let hint = check.nearest.as_ref().map(|nearest| format!("did you mean '{nearest}'?"));
         console.failure(&Failure::new(Exit::Counts, message).hint(hint));
     }
