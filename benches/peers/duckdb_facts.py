@@ -4,7 +4,7 @@
 def course_progress(keys, **_) -> str:
     progress_keys = keys(user_id="completion.user_id", course_id="completion.course_id",
                          program_id="overview.program_id",
-                         program_user_id="packed(overview.program_id, overview.user_id)",
+                         program_user_id="progress.program_user_id",
                          course_user_id="packed(completion.course_id, completion.user_id)")
     return enrolments(progress_keys, """
         LEFT JOIN silver.prog_overview AS overview
@@ -16,7 +16,7 @@ def course_progress(keys, **_) -> str:
 def course_to_cert_progress(keys, **_) -> str:
     progress_keys = keys(user_id="completion.user_id", course_id="completion.course_id",
                          cert_id="overview.certification_id",
-                         certification_user_id="packed(overview.certification_id, overview.user_id)",
+                         certification_user_id="progress.certification_user_id",
                          course_user_id="packed(completion.course_id, completion.user_id)")
     return enrolments(progress_keys, """
         LEFT JOIN silver.cert_overview AS overview

@@ -1,7 +1,11 @@
-//! Two nights of the reference customer, from invented exports to validated counts.
+//! One night after another: the same exports again, some of them new, some of them broken.
+
+use std::fs;
 
 use serde_json::Value;
 
+use crate::case::Case;
+use crate::conventions;
 use crate::project::{Project, fixture};
 use crate::rows::Published;
 
@@ -17,13 +21,14 @@ fn the_reference_customer_is_published_validated_and_published_again() {
     assert_eq!(project.releases("acme"), [1]);
     check_counts(&project);
     check_tables_for_programs(&project);
+    assert_eq!(conventions::broken(&Published::open(&project.lake(), "acme")), [""; 0]);
     check_second_night(&project);
 }
 
 fn check_counts(project: &Project) {
     let counts = fixture("reference_counts.toml");
     project.ask("validate", "acme", &["--counts", counts.to_str().unwrap()]).exits(0);
-    let text = std::fs::read_to_string(counts).unwrap();
+    let text = fs::read_to_string(counts).unwrap();
     let wrong = text.replace("\"silver.user_hierarchy\" = 7794", "\"silver.user_hierarchy\" = 7795");
     assert_ne!(text, wrong);
     let wrong = project.write("wrong.toml", &wrong);
@@ -71,4 +76,74 @@ fn check_second_night(project: &Project) {
     let sql = "SELECT count(*) AS users, count(DISTINCT user_id) AS ids FROM bronze.users";
     let answer = project.ask("query", "acme", &["--format", "csv", sql]).exits(0);
     assert_eq!(answer.output, "users,ids\n3057,3057\n");
+}
+
+#[test]
+fn the_same_exports_give_the_same_tables() {
+    let project = Case::published("star");
+    let before = Published::open(&project.lake(), "star").contents();
+    project.run("star", AS_OF).exits(0);
+    assert_eq!(project.releases("star"), [1, 2]);
+    let after = Published::open(&project.lake(), "star").contents();
+    assert!(before.keys().eq(after.keys()));
+    for (table, rows) in &before {
+        let difference = rows.difference(&after[table]).unwrap_or_default();
+        assert_eq!(difference, "", "{table} differs in the second night");
+    }
+}
+
+/// A project whose customer `acme` has a drop folder of its own with the files of `star`, published once.
+fn acme() -> Project {
+    let project = Project::new();
+    for file in fs::read_dir(fixture("star/in")).unwrap().map(|file| file.unwrap().path()) {
+        let text = fs::read_to_string(&file).unwrap();
+        project.write(&format!("drop/{}", file.file_name().unwrap().to_str().unwrap()), &text);
+    }
+    project.add_customer("acme", &project.path("drop"), "fiscal_year.first = 2021\nfiscal_year.last = 2026\n");
+    project.run("acme", AS_OF).exits(0);
+    project
+}
+
+#[test]
+fn sources_that_do_not_arrive_keep_their_last_batch() {
+    let project = acme();
+    let before = Published::open(&project.lake(), "acme");
+    let users = fs::read_to_string(project.path("drop/analytics_users_20250630.csv")).unwrap();
+    let renamed = users.replace("2,\"Ada Admin\",Ada,Admin", "2,\"Ada Adler\",Ada,Adler");
+    assert_ne!(users, renamed);
+    fs::remove_dir_all(project.path("drop")).unwrap();
+    project.write("drop/analytics_users_20250701.csv", &renamed);
+    project.run("acme", AS_OF).exits(0).says(&["bronze.positions: no new file; the batch of 2025-06-30 is used"]);
+    let results = project.results("acme", 2);
+    let status = |source: &str| results["tables"][format!("bronze.{source}")]["status"].as_str();
+    let statuses = ["users", "positions", "audiences", "dimdates"].map(status);
+    assert_eq!(statuses, ["success", "not_delivered", "not_delivered", "absent"].map(Some));
+
+    let after = Published::open(&project.lake(), "acme");
+    let name = |name: &str| format!("SELECT count(*) FROM gold.dim_user WHERE user_id = 2 AND full_name = '{name}'");
+    assert_eq!((before.number(&name("Ada Admin")), before.number(&name("Ada Adler"))), (1, 0));
+    assert_eq!((after.number(&name("Ada Admin")), after.number(&name("Ada Adler"))), (0, 1));
+    let expected = Case::read("star").expected();
+    let facts = expected.iter().filter(|(table, _)| table.starts_with("gold.fact_"));
+    for (table, rows) in facts {
+        let found = after.rows(table, &rows.columns).unwrap();
+        assert_eq!(rows.difference(&found).unwrap_or_default(), "", "{table}");
+    }
+    let batches = "SELECT count(DISTINCT _source_file) FROM bronze.users";
+    assert_eq!((before.number(batches), after.number(batches)), (1, 2), "bronze keeps what arrived");
+    let rejected = "SELECT count(*) FROM bronze.rejected_rows WHERE source = 'positions' OR source = 'prog_overview'";
+    assert_eq!(before.number(rejected), after.number(rejected), "rejects of a batch stay while it is current");
+}
+
+#[test]
+fn a_night_that_fails_leaves_the_last_release_as_it_is() {
+    let project = acme();
+    let before = Published::open(&project.lake(), "acme").contents();
+    project.write("drop/analytics_users_20250701.csv", "");
+    project.run("acme", "2025-07-01").exits(1).says(&["acme", "users", "analytics_users_20250701.csv"]);
+    assert_eq!(project.releases("acme"), [1]);
+    assert!(before == Published::open(&project.lake(), "acme").contents());
+    fs::remove_file(project.path("drop/analytics_users_20250701.csv")).unwrap();
+    project.run("acme", "2025-07-01").exits(0);
+    assert_eq!(project.releases("acme"), [1, 2]);
 }

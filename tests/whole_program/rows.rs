@@ -9,8 +9,9 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use medallion_lake::Lake;
+use medallion_pipeline::TableSchema;
 use medallion_runner::{PublishedTables, published_tables};
-use medallion_sql::{SqlOptions, SqlSession};
+use medallion_sql::{SqlError, SqlOptions, SqlSession};
 use tokio::runtime::Runtime;
 
 /// As many rows a difference shows of each kind.
@@ -114,15 +115,42 @@ impl Published {
         self.tables.tables.iter().map(|table| table.name.to_string()).collect()
     }
 
+    /// What a table looks like.
+    pub(crate) fn schema(&self, table: &str) -> &TableSchema {
+        let found = self.tables.tables.iter().find(|one| one.name.to_string() == table);
+        &found.unwrap_or_else(|| panic!("{table} is not published")).files.schema
+    }
+
+    /// The single number a query returns.
+    pub(crate) fn number(&self, sql: &str) -> i64 {
+        let rows = self.query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let [row] = rows.as_slice() else { panic!("{sql}: {} rows", rows.len()) };
+        row[0].as_deref().unwrap().parse().unwrap()
+    }
+
+    /// All tables of silver and gold with their rows, without the columns that begin with `_`.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Rows> {
+        let tables = self.names().into_iter().filter(|table| !table.starts_with("bronze."));
+        let contents = tables.map(|table| {
+            let columns = self.schema(&table).columns.iter().map(|column| column.name.clone());
+            let columns: Vec<String> = columns.filter(|column| !column.starts_with('_')).collect();
+            let rows = self.rows(&table, &columns).unwrap_or_else(|error| panic!("{table}: {error}"));
+            (table, rows)
+        });
+        contents.collect()
+    }
+
     /// All rows of a table, or why they cannot be read.
     pub(crate) fn rows(&self, table: &str, columns: &[String]) -> Result<Rows, String> {
         let list: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
-        let query = format!("SELECT {} FROM {table}", list.join(", "));
-        let batches: Vec<RecordBatch> = self
-            .runtime
-            .block_on(async { self.session.query(&query).await?.batches.try_collect().await })
-            .map_err(|error| error.to_string())?;
-        Ok(Rows { columns: columns.to_vec(), rows: batches.iter().flat_map(rows_of).collect() })
+        let rows = self.query(&format!("SELECT {} FROM {table}", list.join(", ")))?;
+        Ok(Rows { columns: columns.to_vec(), rows })
+    }
+
+    fn query(&self, sql: &str) -> Result<Vec<Row>, String> {
+        let batches = self.runtime.block_on(async { self.session.query(sql).await?.batches.try_collect().await });
+        let batches: Vec<RecordBatch> = batches.map_err(|error: SqlError| error.to_string())?;
+        Ok(batches.iter().flat_map(rows_of).collect())
     }
 }
 

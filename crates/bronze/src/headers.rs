@@ -22,10 +22,11 @@ pub(crate) fn map(name: &str, source: &Source, file: &str, header: &[String]) ->
         let place = (0..header.len()).find(|place| free[*place] && is_header_of(column, &header[*place]));
         if place.is_none() && !column.optional {
             let wanted = column.header.clone().unwrap_or_else(|| column.name.clone());
+            let unused = (0..header.len()).filter(|place| free[*place]).map(|place| header[place].as_str());
             return Err(BronzeError::MissingColumn {
                 source_name: name.to_owned(),
                 file: file.to_owned(),
-                nearest: nearest(&wanted, header.iter().map(String::as_str)),
+                nearest: most_similar(&wanted, unused),
                 header: wanted,
                 found: header.to_vec(),
             });
@@ -41,11 +42,16 @@ pub(crate) fn map(name: &str, source: &Source, file: &str, header: &[String]) ->
 
 fn is_header_of(column: &SourceColumn, header: &str) -> bool {
     let header = normal(header);
-    let is_own = match &column.header {
-        Some(expected) => normal(expected) == header,
-        None => snake_case(&header) == column.name,
-    };
-    is_own || column.aliases.iter().any(|alias| normal(alias) == header)
+    let is_own = column.header.as_ref().is_some_and(|expected| normal(expected) == header);
+    is_own || snake_case(&header) == column.name || column.aliases.iter().any(|alias| normal(alias) == header)
+}
+
+/// The header most like the one looked for; case, spaces and signs do not tell them apart.
+fn most_similar<'a>(wanted: &str, headers: impl Iterator<Item = &'a str>) -> Option<String> {
+    let letters = |text: &str| snake_case(text).replace('_', "");
+    let by_letters: Vec<(String, &str)> = headers.map(|header| (letters(header), header)).collect();
+    let found = nearest(&letters(wanted), by_letters.iter().map(|(letters, _)| letters.as_str()))?;
+    by_letters.iter().find(|(letters, _)| *letters == found).map(|(_, header)| (*header).to_owned())
 }
 
 /// Trimmed, with single spaces, in lower case.

@@ -135,12 +135,12 @@ impl Tree {
         let mut nodes: Vec<Node> = Vec::with_capacity(count);
         let (mut level_start, mut above) = (0, 0..0);
         for level_end in level_ends(count, roots, shape.levels) {
-            for index in level_start..level_end {
+            for (index, id) in ids.iter().enumerate().take(level_end).skip(level_start) {
                 let heads = above.start..above.start + above.len().div_ceil(2);
                 let parent = if heads.is_empty() { None } else { Some(generator.random_range(heads)) };
                 let (root, depth) = parent.map_or((index, 1), |parent| (nodes[parent].root, nodes[parent].depth + 1));
                 let name = node_name(&mut generator, index, parent, shape);
-                nodes.push(Node { id: ids[index], name: Quoted::new(&name), parent, root, depth });
+                nodes.push(Node { id: *id, name: Quoted::new(&name), parent, root, depth });
             }
             if level_end > level_start {
                 above = level_start..level_end;

@@ -68,7 +68,7 @@ pub struct Source {
 pub struct SourceColumn {
     /// The column's name in bronze.
     pub name: String,
-    /// The header in the file; by default any that becomes `name` in snake_case.
+    /// The header in the file; beside it, any that becomes `name` in snake_case is taken.
     pub header: Option<String>,
     /// Other headers for the same column.
     #[serde(default)]

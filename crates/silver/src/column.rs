@@ -37,18 +37,15 @@ pub(crate) fn cleanse(
     table_markers: &[String],
 ) -> PolarsResult<Cleansed> {
     let markers: HashSet<&str> = table_markers.iter().chain(&column.null_markers).map(String::as_str).collect();
-    let tidy = |text: &str| -> Option<String> {
-        let trimmed = text.trim();
-        let kept = (!trimmed.is_empty() && !markers.contains(trimmed)).then_some(trimmed)?;
-        Some(column.values.get(kept).map_or_else(|| kept.to_owned(), Clone::clone))
-    };
+    let tidied = text.iter().map(|text| tidy(text?, &markers, column));
     let name = PlSmallStr::from_str(&column.name);
     if column.data_type == ColumnType::Long {
-        let numbers = text.iter().map(|text| text.and_then(tidy).map(|text| long(&text, column).ok_or(text)));
-        let (values, failures): (Int64Chunked, Failures) = collect_numbers(name, numbers);
+        let (values, failures) = longs(name, text.len(), tidied, column);
         return Ok(Cleansed::new(values.into_column(), failures, BTreeMap::new()));
     }
-    let tidied: StringChunked = StringChunked::from_iter_options(name, text.iter().map(|text| text.and_then(tidy)));
+    let mut builder = StringChunkedBuilder::new(name, text.len());
+    tidied.for_each(|text| builder.append_option(text));
+    let tidied = builder.finish();
     let values = cast(&tidied, column)?;
     let failures = Failures::between(&tidied, &values);
     let unknown = unknown_values(&tidied, &column.known_values);
@@ -91,20 +88,34 @@ impl Failures {
     }
 }
 
-fn collect_numbers(
+/// Trimmed and mapped; `None` for what means NULL.
+fn tidy<'t>(text: &'t str, markers: &HashSet<&str>, column: &'t CleanseColumn) -> Option<&'t str> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() || (!markers.is_empty() && markers.contains(trimmed)) {
+        return None;
+    }
+    if column.values.is_empty() {
+        return Some(trimmed);
+    }
+    Some(column.values.get(trimmed).map_or(trimmed, String::as_str))
+}
+
+fn longs<'t>(
     name: PlSmallStr,
-    numbers: impl Iterator<Item = Option<Result<i64, String>>>,
+    rows: usize,
+    texts: impl Iterator<Item = Option<&'t str>>,
+    column: &CleanseColumn,
 ) -> (Int64Chunked, Failures) {
     let mut failures = Failures::default();
-    let values = numbers.map(|number| match number? {
-        Ok(value) => Some(value),
-        Err(text) => {
-            failures.add(text);
-            None
+    let mut builder = PrimitiveChunkedBuilder::<Int64Type>::new(name, rows);
+    for text in texts {
+        let value = text.and_then(|text| long(text, column));
+        if let (Some(text), None) = (text, value) {
+            failures.add(text.to_owned());
         }
-    });
-    let values = Int64Chunked::from_iter_options(name, values.collect::<Vec<_>>().into_iter());
-    (values, failures)
+        builder.append_option(value);
+    }
+    (builder.finish(), failures)
 }
 
 /// A whole number in one of the accepted spellings, and in range if it is an id.
