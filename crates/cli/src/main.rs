@@ -17,10 +17,6 @@ use crate::arguments::Arguments;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 
-/// Both engines allocate from many threads at once, which the system's allocator takes badly.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(&arguments.global);
