@@ -149,6 +149,8 @@ struct BatchFile<'a> {
     options: &'a IngestOptions,
 }
 
+/// The number of a record in its file.
+const ROW: &str = "_source_row";
 /// Fields that have no column, while they are read.
 const SURPLUS: &str = "_surplus_";
 
@@ -170,9 +172,6 @@ impl BatchFile<'_> {
             reason: record.why.reason(),
             raw: Reject::raw_of(&String::from_utf8_lossy(&bytes[record.bytes.clone()])),
         }));
-        if structure.sound() == 0 {
-            return Ok(());
-        }
         let bytes = structure.cleaned(&bytes).unwrap_or(bytes);
         self.parse(bytes, &structure, &mapping).map_err(|source| BronzeError::Parse {
             source_name: self.source.name.table.clone(),
@@ -183,11 +182,15 @@ impl BatchFile<'_> {
 
     fn parse(&self, bytes: Vec<u8>, structure: &Structure, mapping: &Mapping) -> PolarsResult<()> {
         let fields = (0..structure.header.len()).map(|place| Field::new(field_name(place), DataType::String));
-        let row_index = RowIndex { name: "_source_row".into(), offset: 1 };
+        let fields: Schema = fields.collect();
+        if structure.sound() == 0 {
+            return self.write(DataFrame::empty_with_schema(&fields).lazy().with_row_index(ROW, Some(1)), mapping);
+        }
+        let row_index = RowIndex { name: ROW.into(), offset: 1 };
         let all_sound = structure.unsound.is_empty();
         let frame = LazyCsvReader::new_with_sources(ScanSources::Buffers(Arc::new([bytes.into()])))
             .with_has_header(true)
-            .with_schema(Some(Arc::new(fields.collect())))
+            .with_schema(Some(Arc::new(fields)))
             .with_separator(structure.delimiter)
             .with_missing_is_null(true)
             .with_row_index(all_sound.then_some(row_index))
@@ -197,7 +200,7 @@ impl BatchFile<'_> {
         } else {
             let numbers: Vec<i64> = structure.sound_numbers().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
             let mut read = frame.collect()?;
-            read.with_column(Column::new("_source_row".into(), numbers))?;
+            read.with_column(Column::new(ROW.into(), numbers))?;
             read.lazy()
         };
         self.write(frame, mapping)
@@ -208,17 +211,13 @@ impl BatchFile<'_> {
         let mapping = headers::map(&self.source.name.table, &self.source.source, &self.name, &sheet.header)?;
         report.records = sheet.records.len() as u64;
         report.rescued_columns = mapping.surplus.iter().map(|(_, header)| header.clone()).collect();
-        if sheet.records.is_empty() {
-            return Ok(());
-        }
         let column = |place: usize| {
             let texts: Vec<Option<&str>> =
                 sheet.records.iter().map(|record| record.get(place).and_then(Option::as_deref)).collect();
             Column::new(field_name(place), texts)
         };
         let columns = (0..sheet.header.len()).map(column).collect();
-        let frame = DataFrame::new(sheet.records.len(), columns)
-            .map(|frame| frame.lazy().with_row_index("_source_row", Some(1)));
+        let frame = DataFrame::new(sheet.records.len(), columns).map(|frame| frame.lazy().with_row_index(ROW, Some(1)));
         frame.and_then(|frame| self.write(frame, &mapping)).map_err(|source| BronzeError::Parse {
             source_name: self.source.name.table.clone(),
             file: self.name.clone(),
@@ -237,7 +236,7 @@ impl BatchFile<'_> {
         let timestamp = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
         columns.push(lit(moment).cast(timestamp).alias("_ingestion_timestamp"));
         columns.push(lit(self.name.clone()).alias("_source_file"));
-        columns.push(col("_source_row").cast(DataType::Int64));
+        columns.push(col(ROW).cast(DataType::Int64));
         columns.push(lit(self.hash.clone()).alias("_source_hash"));
         columns.push(lit(self.options.run_id.clone()).alias("_run_id"));
         columns.push(rescued(mapping).alias("_rescued_data"));

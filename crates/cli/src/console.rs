@@ -128,7 +128,9 @@ impl RunConsole {
     /// Takes the bars away, so that what follows starts on a clean line.
     pub(crate) fn finish(&self) {
         for bar in self.run.lock().unwrap_or_else(PoisonError::into_inner).layers.values() {
-            bar.finish();
+            if !bar.is_finished() {
+                bar.abandon();
+            }
         }
     }
 

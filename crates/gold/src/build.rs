@@ -114,34 +114,40 @@ impl Builder<'_> {
         Ok(sql)
     }
 
+    /// Only what can differ between the rows of a thing is aggregated; constants and what follows from the year are put
+    /// around it, since the maximum of a text over millions of groups is what a history costs most.
     fn history_rows(&self, sql: &mut String, history: &History) -> Result<(), GoldError> {
-        let mut plain: Vec<QueryColumn> = Vec::new();
-        let mut rows: Vec<String> = self.keys(&history.keys);
+        let mut inner: Vec<String> = history.keys.iter().map(|name| supplied_key(name)).collect();
+        let mut names: Vec<&String> = history.keys.iter().collect();
+        let mut outer: Vec<String> = self.conformed.iter().map(|key| outer_key(key, &history.keys)).collect();
         for column in &history.columns {
             let name = &column.name;
             if *name == history.year_label {
-                rows.push(format!("CAST(snapshot_year AS VARCHAR) AS {name}"));
+                outer.push(format!("CAST(snapshot_year AS VARCHAR) AS {name}"));
+                continue;
             } else if *name == history.year_number {
-                rows.push(format!("snapshot_year AS {name}"));
+                outer.push(format!("snapshot_year AS {name}"));
+                continue;
             } else if *name == history.status.column {
-                rows.push(format!("{} AS {name}", history.status.expression.trim()));
+                inner.push(format!("{} AS {name}", history.status.expression.trim()));
             } else {
-                rows.extend(self.with_fiscal_years(std::slice::from_ref(column), &history.fiscal_years)?);
+                inner.extend(self.with_fiscal_years(std::slice::from_ref(column), &history.fiscal_years)?);
             }
-            plain.push(column.clone());
+            names.push(name);
+            outer.push(name.clone());
         }
-        let names = self.conformed.iter().map(|key| &key.name).chain(plain.iter().map(|column| &column.name));
-        let is_key = |name: &str| history.key.iter().any(|key| key == name) || name == history.year_label;
-        let grouped: Vec<String> =
-            names.map(|name| if is_key(name) { name.clone() } else { format!("max({name}) AS {name}") }).collect();
-        let group_by: Vec<&str> = history.key.iter().map(String::as_str).chain([history.year_label.as_str()]).collect();
+        let maximum = |name: &&&String| !history.key.contains(name);
+        let maxima: Vec<String> = names.iter().filter(maximum).map(|name| format!("max({name}) AS {name}")).collect();
+        let key = history.key.join(", ");
         let _ = write!(
             sql,
-            ",\nrows AS (SELECT {} FROM years)\nSELECT {}, {} FROM rows GROUP BY {}",
-            rows.join(", "),
-            grouped.join(", "),
-            self.run_id(),
-            group_by.join(", ")
+            ",\nrows AS (SELECT snapshot_year, {} FROM years),\n\
+             things AS (SELECT {key}, snapshot_year, {} FROM rows GROUP BY {key}, snapshot_year)\n\
+             SELECT {}, {} FROM things",
+            inner.join(", "),
+            maxima.join(", "),
+            outer.join(", "),
+            self.run_id()
         );
         Ok(())
     }
@@ -158,11 +164,7 @@ impl Builder<'_> {
     fn keys(&self, supplied: &[String]) -> Vec<String> {
         let key = |key: &Column| {
             let name = &key.name;
-            if supplied.contains(name) {
-                format!("coalesce(CAST({name} AS BIGINT), -1) AS {name}")
-            } else {
-                format!("CAST(-1 AS BIGINT) AS {name}")
-            }
+            if supplied.contains(name) { supplied_key(name) } else { absent_key(name) }
         };
         self.conformed.iter().map(key).collect()
     }
@@ -204,6 +206,18 @@ impl Builder<'_> {
         row.push(self.run_id());
         Ok(row)
     }
+}
+
+fn supplied_key(name: &str) -> String {
+    format!("coalesce(CAST({name} AS BIGINT), -1) AS {name}")
+}
+
+fn absent_key(name: &str) -> String {
+    format!("CAST(-1 AS BIGINT) AS {name}")
+}
+
+fn outer_key(key: &Column, supplied: &[String]) -> String {
+    if supplied.contains(&key.name) { key.name.clone() } else { absent_key(&key.name) }
 }
 
 fn write_union(sql: &mut String, row: &[String]) {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use medallion_pipeline::{DataFile, TableFiles, TableName, TableSchema};
+use medallion_pipeline::{DataFile, Layer, TableFiles, TableName, TableSchema};
 use parquet::file::metadata::ParquetMetaDataReader;
 use url::Url;
 
@@ -65,7 +65,7 @@ impl Lake {
     }
 
     /// Reads the footers of the Parquet files of a staging area: checks their columns, gathers their statistics,
-    /// leaves out files without rows.
+    /// leaves out files without rows, except in bronze.
     ///
     /// # Errors
     /// If the area is not the table's, or a file is not readable or does not have exactly the table's columns.
@@ -146,7 +146,8 @@ impl Lake {
         }
         let partition_values = self.partition_values(schema, area, path)?;
         let rows = u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0);
-        if rows == 0 {
+        // In bronze a file without rows is the record of an export without rows.
+        if rows == 0 && schema.name.layer != Layer::Bronze {
             return Ok(None);
         }
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
