@@ -50,6 +50,10 @@ pub(crate) fn read(source: &str, file: &FoundFile) -> Result<Content, BronzeErro
     } else {
         bytes = encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned().into_bytes();
     }
+    if memchr::memchr(b'\n', &bytes).is_none() && memchr::memchr(b'\r', &bytes).is_some() {
+        // Line ends of old Macs.
+        bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    }
     Ok(Content { bytes, hash, encoding: encoding.name(), arrived })
 }
 

@@ -51,7 +51,8 @@ pub fn discover<'a>(
 ) -> Result<Discovery, BronzeError> {
     let matchers: Vec<SourceMatcher> = sources.into_iter().map(SourceMatcher::new).collect();
     let error = |source| BronzeError::Folder { folder: folder.to_path_buf(), source };
-    let mut found: BTreeMap<(String, NaiveDate, String), Vec<FoundFile>> = BTreeMap::new();
+    // By source and name without part: parts written around midnight are still one export.
+    let mut found: BTreeMap<(String, String), Vec<FoundFile>> = BTreeMap::new();
     let mut discovery = Discovery::default();
     for entry in std::fs::read_dir(folder).map_err(error)? {
         let entry = entry.map_err(error)?;
@@ -68,12 +69,13 @@ pub fn discover<'a>(
         let modified = DateTime::<Utc>::from(modified);
         let (stem, _) = split_ending(&name);
         let (base, part) = split_part(&stem);
-        let date = date_in(&base).unwrap_or_else(|| modified.date_naive());
         let file = FoundFile { path: entry.path(), name, modified, part };
-        found.entry((source.to_owned(), date, base)).or_default().push(file);
+        found.entry((source.to_owned(), base)).or_default().push(file);
     }
     discovery.unclaimed.sort();
-    for ((source, export_date, _), mut files) in found {
+    for ((source, base), mut files) in found {
+        let written = files.iter().map(|file| file.modified.date_naive()).max();
+        let Some(export_date) = date_in(&base).or(written) else { continue };
         files.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name)));
         discovery.exports.entry(source).or_default().push(FoundExport { export_date, files });
     }

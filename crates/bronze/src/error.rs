@@ -43,6 +43,14 @@ pub enum BronzeError {
         /// The file.
         file: String,
     },
+    /// A header line whose quotation marks do not match.
+    #[error("source {source_name}: the header of the file {file} has quotation marks that do not match")]
+    Header {
+        /// The source.
+        source_name: String,
+        /// The file.
+        file: String,
+    },
     /// A column that must be there is not.
     #[error("source {source_name}: the file {file} has no column '{header}'; its columns are {}", found.join(", "))]
     MissingColumn {

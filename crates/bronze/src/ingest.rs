@@ -1,5 +1,6 @@
 //! One export of one source becomes a staged batch.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ pub struct FileReport {
     pub bytes: u64,
     /// When it was last written.
     pub modified: DateTime<Utc>,
-    /// Its encoding.
-    pub encoding: &'static str,
+    /// Its encoding; `None` for workbooks.
+    pub encoding: Option<&'static str>,
     /// Its records after the header.
     pub records: u64,
     /// Records set aside while parsing.
@@ -79,7 +80,10 @@ pub struct ExportContent {
 /// If a file cannot be read or decompressed.
 pub fn read_export(source: &SourceTable, export: &FoundExport) -> Result<ExportContent, BronzeError> {
     let read = |file: &crate::FoundFile| Ok((file.clone(), bytes::read(&source.name.table, file)?));
-    let files = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
+    let mut files = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
+    // The same content beside itself, such as a file and its compressed copy, is there once.
+    let mut seen = HashSet::new();
+    files.retain(|(_, content)| seen.insert(content.hash.clone()));
     let mut hasher = blake3::Hasher::new();
     for (_, content) in &files {
         hasher.update(content.hash.as_bytes());
@@ -118,7 +122,7 @@ pub fn ingest(
             hash: content.hash,
             bytes: content.arrived,
             modified: file.modified,
-            encoding: content.encoding,
+            encoding: (source.source.format == FileFormat::Csv).then_some(content.encoding),
             records: 0,
             rejected: 0,
             rescued_columns: Vec::new(),
@@ -158,6 +162,10 @@ impl BatchFile<'_> {
     fn csv(&self, bytes: Vec<u8>, report: &mut FileReport, rejects: &mut Vec<Reject>) -> Result<(), BronzeError> {
         let empty = || BronzeError::Empty { source_name: self.source.name.table.clone(), file: self.name.clone() };
         let structure = Structure::of(&bytes).ok_or_else(empty)?;
+        if structure.unsound_header {
+            let (source_name, file) = (self.source.name.table.clone(), self.name.clone());
+            return Err(BronzeError::Header { source_name, file });
+        }
         let mapping = headers::map(&self.source.name.table, &self.source.source, &self.name, &structure.header)?;
         report.records = structure.records;
         report.rejected = structure.unsound.len() as u64;
@@ -253,7 +261,7 @@ fn rescued(mapping: &Mapping) -> Expr {
     if mapping.surplus.is_empty() {
         return lit(NULL).cast(DataType::String);
     }
-    let headers: Vec<String> = mapping.surplus.iter().map(|(_, header)| header.clone()).collect();
+    let headers = distinct(mapping.surplus.iter().map(|(_, header)| header.as_str()));
     let fields: Vec<Expr> =
         mapping.surplus.iter().map(|(place, _)| col(field_name(*place)).alias(format!("{SURPLUS}{place}"))).collect();
     let to_json = move |columns: &mut [Column]| {
@@ -268,6 +276,18 @@ fn rescued(mapping: &Mapping) -> Expr {
         Ok(StringChunked::from_iter_options("_rescued_data".into(), objects).into_column())
     };
     map_multiple(to_json, fields, |_, _| Ok(Field::new("_rescued_data".into(), DataType::String)))
+}
+
+/// Headers that occur again get a number: `Extra`, `Extra_2`.
+fn distinct<'a>(headers: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    headers
+        .map(|header| {
+            let numbered = (2..).map(|number| format!("{header}_{number}"));
+            let mut names = std::iter::once(header.to_owned()).chain(numbered);
+            names.find(|name| seen.insert(name.clone())).unwrap_or_default()
+        })
+        .collect()
 }
 
 /// Streams a frame into one Parquet file, rows in their order.

@@ -39,7 +39,7 @@ impl Unsoundness {
             Self::FieldCount { expected, found } => {
                 format!("expected {expected} fields as in the header, found {found}")
             }
-            Self::OpenQuote => "a quoted field is not closed before the end of the file".to_owned(),
+            Self::OpenQuote => "a quoted field that begins on this line is never closed".to_owned(),
             Self::StrayQuote => "a quotation mark stands inside a field without being doubled".to_owned(),
             Self::NulByte => "the record contains a NUL byte".to_owned(),
             Self::Encoding => "the record is not valid UTF-8".to_owned(),
@@ -63,10 +63,10 @@ pub(crate) struct UnsoundRecord {
 pub(crate) struct Structure {
     /// What separates fields.
     pub delimiter: u8,
+    /// Whether the header itself is not sound.
+    pub unsound_header: bool,
     /// The header's texts as they stand.
     pub header: Vec<String>,
-    /// Where the records begin.
-    pub body: usize,
     /// Records after the header, blank lines left out.
     pub records: u64,
     /// Records that are not sound, in order.
@@ -88,9 +88,15 @@ impl Structure {
         };
         let texts = fields(&bytes[header.bytes.clone()], delimiter);
         let check_encoding = std::str::from_utf8(bytes).is_err();
-        let mut structure =
-            Self { delimiter, header: texts, body: scanner.at, records: 0, unsound: Vec::new(), blank: Vec::new() };
-        for record in scanner {
+        let unsound_header = header.open_quote || header.stray_quote;
+        let (unsound, blank) = (Vec::new(), Vec::new());
+        let mut structure = Self { delimiter, unsound_header, header: texts, records: 0, unsound, blank };
+        while let Some(mut record) = scanner.next() {
+            if record.open_quote || record.stray_quote {
+                // A quote that is not closed where it should be takes in the lines after it. Only its own line is
+                // given up; the next is read anew.
+                scanner.keep_first_line(&mut record);
+            }
             if record.bytes.is_empty() {
                 structure.blank.push(record.bytes);
                 continue;
@@ -214,6 +220,15 @@ impl Iterator for Scanner<'_> {
 }
 
 impl Scanner<'_> {
+    /// Cuts a record to its first line and goes on after it.
+    fn keep_first_line(&mut self, record: &mut Record) {
+        let start = record.bytes.start;
+        if let Some(end) = memchr::memchr(b'\n', &self.bytes[record.bytes.clone()]).map(|offset| start + offset) {
+            record.bytes.end = end - usize::from(end > start && self.bytes[end - 1] == b'\r');
+            self.at = end + 1;
+        }
+    }
+
     /// The place after the quote that closes the field whose text starts at `at`.
     fn closing_quote(&self, mut at: usize) -> Option<usize> {
         loop {
@@ -316,8 +331,22 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_costs_the_rest_of_the_file() {
-        assert_eq!(rules("a,b\n1,2\n3,\"4\n5,6\n"), [(2, "open_quote")]);
+    fn an_open_quote_costs_its_own_line() {
+        let text = "a,b\n1,2\n3,\"4\n5,6\n7,8\n";
+        assert_eq!(rules(text), [(2, "open_quote")]);
+        let structure = Structure::of(text.as_bytes()).unwrap();
+        assert_eq!(structure.cleaned(text.as_bytes()).unwrap(), b"a,b\n1,2\n5,6\n7,8\n");
+        // The quote is closed by the opening one of a later field, after which there is text.
+        let text = "a,b\r\n1,\"2\r\n3,4\r\n5,\"six\"\r\n7,8\r\n";
+        assert_eq!(rules(text), [(1, "stray_quote")]);
+        let structure = Structure::of(text.as_bytes()).unwrap();
+        assert_eq!(structure.cleaned(text.as_bytes()).unwrap(), b"a,b\r\n3,4\r\n5,\"six\"\r\n7,8\r\n");
+    }
+
+    #[test]
+    fn a_header_with_an_open_quote_is_no_header() {
+        assert!(Structure::of(b"a,\"b\n1,2\n").unwrap().unsound_header);
+        assert!(!Structure::of(b"a,\"b\"\n1,2\n").unwrap().unsound_header);
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The model begins on the first line, so that errors name the lines of its own file.
     fn with_model(&self) -> String {
-        format!("WITH model AS (\n{}\n)", self.model)
+        format!("WITH model AS ({}\n)", self.model)
     }
 
     fn run_id(&self) -> String {

@@ -1,6 +1,6 @@
 //! The bronze step of a run: take in what is new, find out what is current.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,11 +8,13 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use medallion_bronze::{Discovery, FoundExport, IngestOptions, Ingested, discover, ingest, read_export};
 use medallion_lake::{CommitInfo, CommitMode, Lake, PublishedTable};
 use medallion_pipeline::{Pipeline, Reject, SourceTable, TableFiles, TableName};
+use medallion_silver::rejects::Stage;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::batch::{BatchId, Batches, files_of};
 use crate::error::Cause;
+use crate::rejects;
 use crate::results::{Status, TableResult};
 
 /// How many tables are read from or committed to the lake at the same time.
@@ -36,8 +38,6 @@ pub(crate) struct BronzeStep {
     pub results: BTreeMap<TableName, TableResult>,
     /// Files that no source claims.
     pub unclaimed: Vec<String>,
-    /// Records set aside while parsing.
-    pub rejects: Vec<Reject>,
 }
 
 /// Reads, stages and commits what is new in `folder`. Nothing is committed unless every source could be staged.
@@ -55,6 +55,7 @@ pub(crate) async fn take_in(
         discard(lake, &staged);
         return Err(cause);
     }
+    commit_rejects(lake, &staged, options).await?;
     commit_all(lake, &staged, options).await?;
     let mut step = BronzeStep { unclaimed: discovery.unclaimed, ..BronzeStep::default() };
     for source in staged {
@@ -206,6 +207,14 @@ fn discard(lake: &Lake, staged: &[StagedSource<'_>]) {
     }
 }
 
+/// Before the batches: a batch that is in bronze is known, and what was set aside of it would never come again.
+async fn commit_rejects(lake: &Lake, staged: &[StagedSource<'_>], options: &IngestOptions) -> Result<(), Cause> {
+    let new = || staged.iter().flat_map(|source| &source.new);
+    let batches: BTreeSet<String> = new().map(|(batch, _)| batch.to_string()).collect();
+    let set_aside: Vec<Reject> = new().flat_map(|(_, ingested)| &ingested.rejects).cloned().collect();
+    rejects::replace(lake, &options.run_id, Stage::Parse, &batches, &set_aside).await
+}
+
 async fn commit_all(lake: &Lake, staged: &[StagedSource<'_>], options: &IngestOptions) -> Result<(), Cause> {
     let commits = stream::iter(staged.iter()).map(|source| commit(lake, source, options));
     commits.buffer_unordered(CONCURRENT_LAKE_CALLS).try_collect::<Vec<()>>().await.map(|_| ())
@@ -250,11 +259,11 @@ impl BronzeStep {
             result.rows_in += ingested.files.iter().map(|file| file.records).sum::<u64>();
             result.rows_out += ingested.rows;
             result.rejected += ingested.rejects.len() as u64;
+            result.new_batches.push(batch.to_string());
             if current.as_ref() == Some(&batch) {
                 files = ingested.staged.files();
             }
             result.files.extend(ingested.files);
-            self.rejects.extend(ingested.rejects);
         }
         if files.files.is_empty()
             && let (Some(published), Some(current)) = (published, &current)

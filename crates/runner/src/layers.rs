@@ -95,7 +95,7 @@ impl Builder {
         let started = Instant::now();
         let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
         let mut rejects = Vec::new();
-        let rows_in = inputs.values().map(TableFiles::rows).sum();
+        let rows_in = table.inputs.iter().filter_map(|input| inputs.get(input)).map(TableFiles::rows).sum();
         let mut result = TableResult::built(rows_in, 0, 0.0);
         match &table.definition {
             Definition::Cleanse(cleanse) => {
@@ -164,7 +164,7 @@ impl Builder {
             return Err(Cause::Worker { table: table.name.to_string(), message });
         };
         let sql = model.render(self.gold.as_of)?;
-        Ok(format!("SELECT *, '{}' AS {RUN_ID} FROM (\n{sql}\n)", self.gold.run_id))
+        Ok(format!("SELECT *, '{}' AS {RUN_ID} FROM ({sql}\n)", self.gold.run_id))
     }
 }
 

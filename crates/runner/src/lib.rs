@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 mod layers;
 pub mod reading;
+mod rejects;
 pub mod results;
 pub mod run;
 

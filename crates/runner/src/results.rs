@@ -42,6 +42,8 @@ pub struct TableResult {
     pub seconds: f64,
     /// Why it was not built.
     pub skipped: Option<String>,
+    /// Bronze: the batches that were taken in, in order.
+    pub new_batches: Vec<String>,
     /// Bronze: the batch that is current.
     pub batch_id: Option<String>,
     /// Bronze: the date of that batch.
@@ -65,6 +67,7 @@ impl TableResult {
             rejected: 0,
             seconds,
             skipped: None,
+            new_batches: Vec::new(),
             batch_id: None,
             export_date: None,
             sums: None,

@@ -1,23 +1,25 @@
 //! One customer's night: take in, build, publish.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use medallion_bronze::IngestOptions;
 use medallion_gold::{FiscalYears, GoldOptions};
 use medallion_lake::{CommitInfo, CommitMode, Lake, Release, ReleasedTable};
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Customer, Layer, Pipeline, Reject, rejects};
+use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
+use medallion_silver::rejects::Stage;
 use medallion_sql::{SqlOptions, SqlSession};
 
 use crate::bronze::{self, BronzeStep};
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::layers::{Builder, Built};
-use crate::results::{RunResults, SCHEMA, Status};
+use crate::rejects;
+use crate::results::{RunResults, SCHEMA, Status, TableResult};
 
 /// How many tables are committed at the same time.
 const CONCURRENT_COMMITS: usize = 16;
@@ -115,9 +117,11 @@ impl Run<'_> {
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         layer_seconds.extend(seconds);
+        self.tell_silver(&built);
         let publishing = Instant::now();
         let batches = current.values().filter_map(|batch| batch.batch_id.clone()).collect();
-        self.publish_rejects(lake, &batches, &step, &built).await?;
+        let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
+        rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await?;
         let release = self.publish(lake, &built).await?;
         let mut tables = step.results;
         tables.extend(built.into_iter().map(|built| (built.name, built.result)));
@@ -157,11 +161,7 @@ impl Run<'_> {
         RunResults { error: Some(cause.to_string()), seconds, ..self.results() }
     }
 
-    fn builder(
-        &self,
-        lake: &Lake,
-        bronze: Arc<BTreeMap<medallion_pipeline::TableName, bronze::CurrentBatch>>,
-    ) -> Result<Builder, Cause> {
+    fn builder(&self, lake: &Lake, bronze: Arc<BTreeMap<TableName, bronze::CurrentBatch>>) -> Result<Builder, Cause> {
         Ok(Builder {
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
@@ -177,27 +177,63 @@ impl Run<'_> {
         })
     }
 
+    fn warn(&self, table: &TableName, message: String) {
+        self.listener.on(&Event::Warning { table: Some(table.clone()), message });
+    }
+
     fn tell_bronze(&self, step: &BronzeStep) {
         for (table, result) in &step.results {
             let (rows, seconds) = (result.rows_out, result.seconds);
             self.listener.on(&Event::TableDone { table: table.clone(), rows, seconds });
-            let about = |message: String| Event::Warning { table: Some(table.clone()), message };
-            if result.status == Status::NotDelivered {
-                self.listener.on(&about(result.skipped.clone().unwrap_or_default()));
-            }
+            self.warn_of_batches(table, result);
             if result.rejected > 0 {
-                let message = format!("{} records were set aside, see bronze.rejected_rows", result.rejected);
-                self.listener.on(&about(message));
+                self.warn(table, format!("{} set aside, see bronze.rejected_rows", records(result.rejected)));
             }
-            for file in result.files.iter().filter(|file| !file.rescued_columns.is_empty()) {
-                let columns = file.rescued_columns.join(", ");
-                self.listener
-                    .on(&about(format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name)));
+            for file in &result.files {
+                if !file.rescued_columns.is_empty() {
+                    let columns = file.rescued_columns.join(", ");
+                    self.warn(table, format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name));
+                }
+                if let Some(encoding) = file.encoding.filter(|encoding| *encoding != "UTF-8") {
+                    self.warn(table, format!("{} is not UTF-8 and was read as {encoding}", file.name));
+                }
             }
         }
         if !step.unclaimed.is_empty() {
             let message = format!("files that belong to no source are left alone: {}", step.unclaimed.join(", "));
             self.listener.on(&Event::Warning { table: None, message });
+        }
+    }
+
+    fn warn_of_batches(&self, table: &TableName, result: &TableResult) {
+        let current = result.batch_id.as_deref().unwrap_or_default();
+        if result.status == Status::NotDelivered {
+            self.warn(table, result.skipped.clone().unwrap_or_default());
+        }
+        if result.status == Status::Success && !result.new_batches.iter().any(|batch| batch == current) {
+            self.warn(table, format!("what arrived is older than the batch {current}, which stays the current one"));
+        }
+        if result.export_date.is_some_and(|date| date > self.now.date_naive() + Days::new(1)) {
+            self.warn(table, format!("the batch {current} is dated in the future; later exports will not replace it"));
+        }
+        if result.status == Status::Success && result.rows_out == 0 && result.rejected == 0 {
+            self.warn(table, "the export has a header and no records".to_owned());
+        }
+    }
+
+    /// Rows that silver set aside and texts it could not read; broken rules of severity warn are in the results.
+    fn tell_silver(&self, built: &[Built]) {
+        for built in built {
+            let result = &built.result;
+            if result.rejected > 0 {
+                self.warn(&built.name, format!("{} set aside, see bronze.rejected_rows", records(result.rejected)));
+            }
+            for finding in result.findings.iter().filter(|finding| finding.column.is_some()) {
+                let column = finding.column.as_deref().unwrap_or_default();
+                let what = if finding.rule == "cast" { "not readable" } else { "not among the known values" };
+                let samples = finding.samples.join(", ");
+                self.warn(&built.name, format!("{column}: {} {what}: {samples}", records(finding.rows)));
+            }
         }
     }
 
@@ -207,34 +243,6 @@ impl Run<'_> {
             // What cannot be removed is invisible to readers all the same.
             let _ = lake.discard(&table.name, &self.run_id);
         }
-    }
-
-    async fn publish_rejects(
-        &self,
-        lake: &Lake,
-        batches: &BTreeSet<String>,
-        step: &BronzeStep,
-        built: &[Built],
-    ) -> Result<(), Cause> {
-        let table = rejects::table();
-        let published = lake.published(&table, None).await?;
-        let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
-        let files = published.as_ref().map(|published| &published.files);
-        let merged = medallion_silver::rejects::merged(files, batches, &set_aside, &self.run_id)?;
-        if merged.is_none() && step.rejects.is_empty() && published.is_some() {
-            return Ok(());
-        }
-        let mut rows = match merged {
-            Some(rows) => rows,
-            None => medallion_silver::rejects::rows(files)?,
-        };
-        rows.extend(step.rejects.iter().map(|reject| (self.run_id.clone(), reject.clone())));
-        let area = lake.staging_area(&table, &self.run_id)?;
-        medallion_silver::rejects::stage(&rows, &area)?;
-        let staged = lake.staged(&rejects::schema(), &area)?;
-        let info = CommitInfo { run_id: self.run_id.clone(), ..CommitInfo::default() };
-        lake.commit(&staged, CommitMode::Overwrite, &info).await?;
-        Ok(())
     }
 
     /// Commits every table, then the release that names their versions.
@@ -258,4 +266,8 @@ impl Run<'_> {
         })?;
         Ok(release)
     }
+}
+
+fn records(count: u64) -> String {
+    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
 }

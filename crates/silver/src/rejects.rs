@@ -15,22 +15,47 @@ const TEXTS: [&str; 8] = ["run_id", "batch_id", "source", "file", "column", "rul
 /// Rows of the table: the run that set them aside, and the reject.
 pub type Row = (String, Reject);
 
-/// What the table holds after silver: rows set aside in silver replace those of the same batches from earlier runs.
+/// Where rows are set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// While files are parsed.
+    Parse,
+    /// While batches are cleansed.
+    Silver,
+}
+
+impl Stage {
+    /// The name used for folders.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Silver => "silver",
+        }
+    }
+
+    fn made(self, reject: &Reject) -> bool {
+        PARSE_RULES.contains(&reject.rule.as_str()) == (self == Self::Parse)
+    }
+}
+
+/// What the table holds after a stage: the rows it set aside replace those it set aside of the same batches before.
 /// `None` if that is what it holds already.
 ///
 /// # Errors
 /// If the table cannot be read.
 pub fn merged(
     published: Option<&TableFiles>,
+    stage: Stage,
     batches: &BTreeSet<String>,
     rejects: &[Reject],
     run_id: &str,
 ) -> Result<Option<Vec<Row>>, SilverError> {
-    let before = rows(published)?;
-    let replaced = |(_, row): &Row| batches.contains(&row.batch_id) && !PARSE_RULES.contains(&row.rule.as_str());
+    let before = published.map_or_else(|| Ok(Vec::new()), read)?;
+    let replaced = |(_, row): &Row| batches.contains(&row.batch_id) && stage.made(row);
     let old: BTreeSet<&Reject> = before.iter().filter(|row| replaced(row)).map(|(_, row)| row).collect();
     let new: BTreeSet<&Reject> = rejects.iter().collect();
-    if old == new {
+    if old == new && published.is_some() {
         return Ok(None);
     }
     let mut rows: Vec<Row> = before.iter().filter(|row| !replaced(row)).cloned().collect();
@@ -61,14 +86,6 @@ pub fn stage(rows: &[Row], area: &Url) -> Result<(), SilverError> {
     let table = rejects::table();
     let failed = |source| SilverError::Polars { table: table.clone(), action: "assemble its columns", source };
     parquet_file::write(&table, &mut DataFrame::new(rows.len(), columns).map_err(failed)?, area)
-}
-
-/// The rows the table holds.
-///
-/// # Errors
-/// If the table cannot be read.
-pub fn rows(published: Option<&TableFiles>) -> Result<Vec<Row>, SilverError> {
-    published.map_or_else(|| Ok(Vec::new()), read)
 }
 
 fn read(table: &TableFiles) -> Result<Vec<Row>, SilverError> {
