@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use indexmap::IndexMap;
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Definition, Dimension, Fact, FiscalYearTable, History, QueryColumn};
-use medallion_pipeline::{Column, Pipeline, Table, TableName};
+use medallion_pipeline::{Column, ColumnType, Pipeline, Table, TableName, TableSchema};
 
 use crate::error::GoldError;
 use crate::fiscal_year::FiscalYears;
@@ -41,6 +41,30 @@ pub fn query(pipeline: &Pipeline, table: &Table, options: &GoldOptions) -> Resul
         Definition::FiscalYears(years) => builder.fiscal_years(years),
         _ => Err(GoldError::NotGold { table: table.name.clone() }),
     }
+}
+
+/// What the SQL of a gold table has to return: the declared columns without those the builder adds.
+#[must_use]
+pub fn model_schema(table: &Table) -> TableSchema {
+    let (keys, columns, added, inputs): (&[String], &[QueryColumn], Vec<&String>, &[String]) = match &table.definition {
+        Definition::Dimension(dimension) => (&[], &dimension.columns, Vec::new(), &[]),
+        Definition::Bridge(bridge) | Definition::Query(bridge) => (&[], &bridge.columns, Vec::new(), &[]),
+        Definition::Fact(fact) => (&fact.keys, &fact.columns, fact.fiscal_years.keys().collect(), &[]),
+        Definition::History(history) => {
+            let own = [&history.year_label, &history.year_number, &history.status.column];
+            let added = own.into_iter().chain(history.fiscal_years.keys()).collect();
+            (&history.keys, &history.columns, added, &history.inputs)
+        }
+        _ => (&[], &[], Vec::new(), &[]),
+    };
+    let key = |key: &String| Column::new(key, ColumnType::Long, "key");
+    let returned = columns.iter().filter(|column| !added.contains(&&column.name));
+    let mut schema =
+        TableSchema { columns: keys.iter().map(key).collect(), partition_columns: vec![], ..table.schema.clone() };
+    schema.columns.extend(returned.map(|column| Column::new(&column.name, column.data_type, &column.description)));
+    // Inputs have no declared type; anything can be shown as text.
+    schema.columns.extend(inputs.iter().map(|input| Column::new(input, ColumnType::Text, "input")));
+    schema
 }
 
 struct Builder<'a> {

@@ -8,6 +8,6 @@ pub mod error;
 pub mod fiscal_year;
 mod literal;
 
-pub use build::{GoldOptions, query};
+pub use build::{GoldOptions, model_schema, query};
 pub use error::GoldError;
 pub use fiscal_year::FiscalYears;

@@ -77,6 +77,25 @@ impl Builder {
         Ok((built, clock.seconds()))
     }
 
+    /// Plans every query over empty tables, so that a mistake in a definition shows before anything is taken in.
+    pub(crate) async fn check_queries(&self) -> Result<(), Cause> {
+        let schemas = self.pipeline.sources.values().map(|source| &source.schema);
+        for schema in schemas.chain(self.pipeline.tables.iter().map(|table| &table.schema)) {
+            self.session.register(&TableFiles { schema: schema.clone(), files: Vec::new() }).await?;
+        }
+        for table in &self.pipeline.tables {
+            if let Some(model) = &table.model {
+                let sql = model.render(self.gold.as_of)?;
+                self.session.check_table(&sql, &medallion_gold::model_schema(table)).await?;
+            }
+            if table.name.layer == Layer::Gold {
+                let query = medallion_gold::query(&self.pipeline, table, &self.gold)?;
+                self.session.check_table(&query, &table.schema).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Stages one table on a worker of its own.
     async fn build(self, name: TableName, inputs: Ready) -> Result<Built, Cause> {
         let failed_name = name.to_string();

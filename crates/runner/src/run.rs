@@ -107,13 +107,15 @@ impl Run<'_> {
         let started = Instant::now();
         self.listener.on(&Event::Started { run_id: self.run_id.clone() });
         let pipeline = &self.options.pipeline;
+        let mut builder = self.builder(lake)?;
+        builder.check_queries().await?;
         self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
         let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now };
         let mut step = bronze::take_in(lake, pipeline, &self.options.customer.source, &ingest).await?;
         let mut layer_seconds = BTreeMap::from([(Layer::Bronze, started.elapsed().as_secs_f64())]);
         self.tell_bronze(&step);
         let current = Arc::new(std::mem::take(&mut step.current));
-        let builder = self.builder(lake, Arc::clone(&current))?;
+        builder.bronze = Arc::clone(&current);
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         layer_seconds.extend(seconds);
@@ -161,7 +163,7 @@ impl Run<'_> {
         RunResults { error: Some(cause.to_string()), seconds, ..self.results() }
     }
 
-    fn builder(&self, lake: &Lake, bronze: Arc<BTreeMap<TableName, bronze::CurrentBatch>>) -> Result<Builder, Cause> {
+    fn builder(&self, lake: &Lake) -> Result<Builder, Cause> {
         Ok(Builder {
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
@@ -171,7 +173,7 @@ impl Run<'_> {
                 fiscal_years: FiscalYears::new(self.options.customer.fiscal_year),
                 run_id: self.run_id.clone(),
             }),
-            bronze,
+            bronze: Arc::default(),
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
         })
