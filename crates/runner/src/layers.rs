@@ -10,7 +10,7 @@ use medallion_lake::{Lake, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
 use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName};
-use medallion_silver::{CleanseTask, HierarchyTask, stage_findings};
+use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, stage_findings};
 use medallion_sql::SqlSession;
 use url::Url;
 
@@ -122,7 +122,7 @@ impl Builder {
                 (result, rejects) = (cleansed, set_aside);
             }
             Definition::Hierarchy(hierarchy) => self.hierarchy(hierarchy, table, &inputs, &area)?,
-            Definition::Findings(findings) => self.findings(findings, table, &inputs, &area)?,
+            Definition::Findings(findings) => result.findings = self.findings(findings, table, &inputs, &area)?,
             Definition::Query(_) => {
                 self.session.stage(&self.silver_query(table)?, &table.schema, &area).await?;
             }
@@ -165,7 +165,13 @@ impl Builder {
         Ok(())
     }
 
-    fn findings(&self, definition: &FindingsTable, table: &Table, inputs: &Ready, area: &Url) -> Result<(), Cause> {
+    fn findings(
+        &self,
+        definition: &FindingsTable,
+        table: &Table,
+        inputs: &Ready,
+        area: &Url,
+    ) -> Result<Vec<RuleFinding>, Cause> {
         let mut tasks = Vec::new();
         for name in &definition.hierarchies {
             if let Some(Definition::Hierarchy(hierarchy)) = self.pipeline.table(name).map(|table| &table.definition) {
@@ -173,8 +179,7 @@ impl Builder {
             }
         }
         let run_id = &self.gold.run_id;
-        tokio::task::block_in_place(|| stage_findings(&table.name, &tasks, run_id, area))?;
-        Ok(())
+        Ok(tokio::task::block_in_place(|| stage_findings(&table.name, &tasks, run_id, area))?)
     }
 
     fn silver_query(&self, table: &Table) -> Result<String, Cause> {

@@ -50,7 +50,7 @@ pub struct TableResult {
     pub export_date: Option<NaiveDate>,
     /// Silver: how the rows add up.
     pub sums: Option<Sums>,
-    /// Silver: rules that touched rows without setting them aside.
+    /// Silver: rules that touched rows without setting them aside, oddities of hierarchies.
     pub findings: Vec<RuleFinding>,
     /// Bronze: the files read.
     pub files: Vec<FileReport>,

@@ -24,6 +24,9 @@ use crate::results::{RunResults, SCHEMA, Status, TableResult};
 /// How many tables are committed at the same time.
 const CONCURRENT_COMMITS: usize = 16;
 
+/// The finding that a hierarchy leads back to where it began.
+const CYCLE: &str = medallion_silver::closure::FindingKind::Cycle.as_str();
+
 /// What a run needs to know.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -223,7 +226,7 @@ impl Run<'_> {
         }
     }
 
-    /// Rows that silver set aside and texts it could not read; broken rules of severity warn are in the results.
+    /// Rows that silver set aside, texts it could not read and cycles; other findings are in the results.
     fn tell_silver(&self, built: &[Built]) {
         for built in built {
             let result = &built.result;
@@ -235,6 +238,10 @@ impl Run<'_> {
                 let what = if finding.rule == "cast" { "not readable" } else { "not among the known values" };
                 let samples = finding.samples.join(", ");
                 self.warn(&built.name, format!("{column}: {} {what}: {samples}", records(finding.rows)));
+            }
+            for cycle in result.findings.iter().filter(|finding| finding.rule == CYCLE).flat_map(|cycle| &cycle.samples)
+            {
+                self.warn(&built.name, cycle.clone());
             }
         }
     }

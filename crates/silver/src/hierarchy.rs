@@ -1,5 +1,6 @@
 //! Hierarchies and what is odd in them: the closure of `closure`, read from and written to tables.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -14,9 +15,13 @@ use parquet::file::properties::WriterProperties;
 use polars::prelude::{Column, DataFrame};
 use url::Url;
 
+use crate::cleanse::RuleFinding;
 use crate::closure::{ClosureError, Edge, Hierarchy, Limits, RelationshipBatch, RelationshipType};
 use crate::error::SilverError;
 use crate::parquet_file;
+
+/// How many examples of a kind the summary of findings gives.
+const SAMPLES: usize = 20;
 
 /// A hierarchy with the tables it is read from.
 #[derive(Debug)]
@@ -129,7 +134,22 @@ struct Findings {
     detail: Vec<String>,
 }
 
-/// Writes what is odd in hierarchies into `area`; returns the number of findings.
+impl Findings {
+    fn summary(&self) -> Vec<RuleFinding> {
+        let mut kinds: BTreeMap<&str, RuleFinding> = BTreeMap::new();
+        for ((hierarchy, kind), detail) in self.hierarchy.iter().zip(&self.finding).zip(&self.detail) {
+            let empty = RuleFinding { rule: (*kind).to_owned(), column: None, rows: 0, samples: Vec::new() };
+            let finding = kinds.entry(kind).or_insert(empty);
+            finding.rows += 1;
+            if finding.samples.len() < SAMPLES {
+                finding.samples.push(format!("{hierarchy}: {detail}"));
+            }
+        }
+        kinds.into_values().collect()
+    }
+}
+
+/// Writes what is odd in hierarchies into `area`; returns it summed up by kind, with examples.
 ///
 /// # Errors
 /// If tables cannot be read or written.
@@ -138,14 +158,15 @@ pub fn stage_findings(
     hierarchies: &[HierarchyTask<'_>],
     run_id: &str,
     area: &Url,
-) -> Result<u64, SilverError> {
+) -> Result<Vec<RuleFinding>, SilverError> {
     let mut findings = Findings::default();
     for hierarchy in hierarchies {
         hierarchy.findings(&mut findings)?;
     }
     let rows = findings.id.len();
+    let summary = findings.summary();
     if rows == 0 {
-        return Ok(0);
+        return Ok(summary);
     }
     let columns = vec![
         Column::new("hierarchy".into(), findings.hierarchy),
@@ -157,7 +178,7 @@ pub fn stage_findings(
     ];
     let failed = |source| SilverError::Polars { table: table.clone(), action: "assemble its columns", source };
     parquet_file::write(table, &mut DataFrame::new(rows, columns).map_err(failed)?, area)?;
-    Ok(rows as u64)
+    Ok(summary)
 }
 
 fn longs(frame: &DataFrame, column: &str, table: &TableName) -> Result<Vec<Option<i64>>, SilverError> {

@@ -29,7 +29,7 @@ pub enum FindingKind {
 impl FindingKind {
     /// The text used in tables.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cycle => "cycle",
             Self::SelfParent => "self_parent",
