@@ -28,8 +28,16 @@ workbook_days AS (
     QUALIFY row_number() OVER (PARTITION BY date ORDER BY _source_file DESC, _source_row DESC) = 1
 ),
 
+-- Generated only where the workbook has no day: one row if so, none otherwise, before anything is computed from it.
+no_workbook AS (
+    SELECT DATE '1991-01-01' AS first_day, DATE '2040-01-01' AS end_day
+    FROM (SELECT count(date) AS days FROM workbook)
+    WHERE days = 0
+),
+
 calendar AS (
-    SELECT unnest(range(DATE '1991-01-01', DATE '2040-01-01', INTERVAL '1' DAY)) AS date
+    SELECT unnest(range(first_day, end_day, INTERVAL '1' DAY)) AS date
+    FROM no_workbook
 ),
 
 calendar_parts AS (
@@ -63,7 +71,6 @@ calendar_days AS (
         year_num * 10 + quarter AS year_quarter_num,
         day_num_of_year - first_day_of_quarter + 1 AS day_num_of_quarter
     FROM calendar_parts
-    WHERE NOT EXISTS (SELECT 1 FROM workbook_days)
 ),
 
 missing_date AS (
