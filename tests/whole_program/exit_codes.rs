@@ -19,6 +19,12 @@ fn options_that_are_none_exit_with_2() {
     project.run("acme", AS_OF).exits(2).says(&["acme", "acme.toml", "--source"]);
     project.ask("run", "acme", &["--source", ".", "--pipeline", "totra"]).exits(2).says(&["totra", "totara"]);
     project.ask("run", "acme", &["--source", ".", "--memory-limit", "much"]).exits(2).says(&["much"]);
+    project.ask("run", "acme", &["--source", ".", "--memory-limit", "31MiB"]).exits(2).says(&["31MiB", "32"]);
+    project.run("acme", "30/06/2025").exits(2).says(&["30/06/2025", "YYYY-MM-DD"]);
+    project.ask("run", "acme", &["--source", ""]).exits(2).says(&["--source"]);
+    project.medallion(["run", "-c", "acme", "--source", ".", "--lake", ""]).exits(2).says(&["--lake"]);
+    fs::remove_dir(project.path("customers")).unwrap();
+    project.medallion(["run", "--all"]).exits(2).says(&["--project", "medallion init"]);
     assert!(!project.lake().exists(), "wrong options leave no trace");
 }
 
@@ -45,6 +51,28 @@ fn mistakes_in_the_projects_files_are_named_with_line_and_nearest_key() {
     project.write("customers/acme.toml", "source = \"in\"\nfiscal_year.start_mont = 7\n");
     project.run("acme", AS_OF).exits(2).says(&["acme.toml:2:", "start_mont", "did you mean 'start_month'?"]);
     assert_eq!(project.releases("acme"), [0_u64; 0]);
+}
+
+#[test]
+fn places_are_filled_in_from_the_environment_or_refused() {
+    let project = Case::read("star").project();
+    let run = |options: &[&str]| project.medallion(["run", "-c", "star", "--as-of", AS_OF].iter().chain(options));
+    let lake = project.lake();
+    let lake = ["--lake", lake.to_str().unwrap()];
+    project.write("customers/star.toml", "source = \"${NOT_SET_ANYWHERE}/in\"\n");
+    run(&lake).exits(2).says(&["star.toml", "source", "${NOT_SET_ANYWHERE}", "is not set"]);
+    project.write("customers/star.toml", "source = \"\"\n");
+    run(&lake).exits(2).says(&["star.toml", "source is empty"]);
+    project.add_customer("star", &fixture("star/in"), "fiscal_year.last = 9999\n");
+    run(&lake).exits(2).says(&["star.toml", "fiscal_year.last = 9999", "1900 to 2200"]);
+    project.add_customer("star", &fixture("star/in"), "");
+    project.write("medallion.toml", "lake = \"${NOT_SET_ANYWHERE}\"\n");
+    run(&[]).exits(2).says(&["medallion.toml", "lake", "${NOT_SET_ANYWHERE}", "is not set"]);
+    // Cargo sets it for tests: the folder of this package.
+    project.write("medallion.toml", "");
+    project.write("customers/star.toml", "source = \"${CARGO_MANIFEST_DIR}/fixtures/star/in\"\n");
+    run(&lake).exits(0);
+    assert_eq!(project.releases("star"), [1]);
 }
 
 #[test]
@@ -104,6 +132,36 @@ fn a_customer_that_fails_does_not_keep_others_from_being_published() {
     run(&["-c", "broken", "-c", "worse"]).exits(1).says(&["broken", "worse"]);
     run(&["--all"]).exits(3);
     assert_eq!(project.releases("star"), [1, 2]);
+    run(&["-c", "star", "-c", "nobody"]).exits(3).says(&["nobody.toml", "--source"]);
+    run(&["-c", "star", "-c", "star"]).exits(0);
+    assert_eq!(project.releases("star"), [1, 2, 3, 4], "a customer named twice runs once");
+}
+
+#[test]
+fn a_stray_file_among_the_customers_keeps_nobody_from_being_published() {
+    let project = Case::read("star").project();
+    let lake = project.lake();
+    let all = ["run", "--all", "--as-of", AS_OF, "--lake", lake.to_str().unwrap()];
+    project.write("customers/.#star.toml", "no customer");
+    project.medallion(all).exits(0);
+    project.write("customers/Bad Copy.toml", "source = \"in\"\n");
+    project.medallion(all).exits(3).says(&["'Bad Copy' is not a customer id", "rename"]);
+    assert_eq!(project.releases("star"), [1, 2]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_takes_nothing_stops_no_customer() {
+    let project = Case::read("star").project();
+    project.add_customer("second", &fixture("star/in"), "");
+    let lake = project.lake();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_medallion"));
+    command.current_dir(project.path("")).args(["run", "--all", "--as-of", AS_OF, "--lake"]).arg(lake);
+    let answer = command.stdout(fs::File::create("/dev/full").unwrap()).output().unwrap();
+    let messages = String::from_utf8(answer.stderr).unwrap();
+    assert_eq!(answer.status.code(), Some(1), "{messages}");
+    assert_eq!(messages.matches("cannot write to standard output").count(), 1, "{messages}");
+    assert!(project.releases("second") == [1] && project.releases("star") == [1]);
 }
 
 #[test]
@@ -162,7 +220,8 @@ fn a_query_changes_nothing_and_reaches_nothing_but_the_customers_tables() {
 #[test]
 fn reading_before_anything_is_published_exits_with_1() {
     let project = Case::read("star").project();
-    project.ask("ls", "star", &[]).exits(1).says(&["star"]);
+    let answer = project.ask("ls", "star", &[]).exits(1);
+    assert!(answer.messages.starts_with("error: customer 'star' has no tables"), "{}", answer.messages);
     assert!(!project.lake().exists(), "reading makes nothing");
     let customer = Case::read("missing_required");
     project.add_customer("broken", &fixture(&customer.name).join("in"), "");

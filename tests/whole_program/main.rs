@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arrivals;
 mod case;
 mod conventions;
 mod exit_codes;
 mod flow;
 mod layers;
+mod models;
 mod night;
 mod pipeline;
 mod project;

@@ -67,6 +67,40 @@ fn messages_for_programs_are_one_object_a_line() {
 }
 
 #[test]
+fn a_failure_for_programs_names_customer_and_run() {
+    let project = Project::new();
+    project.add_customer("broken", &fixture("missing_required/in"), "");
+    let json = ["--as-of", "2025-06-30", "--log-format", "json"];
+    let last = |messages: &str| serde_json::from_str::<Value>(messages.lines().last().unwrap()).unwrap();
+    let failed = last(&project.ask("run", "broken", &json).exits(1).messages);
+    assert_eq!(
+        (&failed["event"], &failed["level"], &failed["exit_code"]),
+        (&json!("failed"), &json!("error"), &json!(1))
+    );
+    assert_eq!(failed["customer"], "broken", "{failed}");
+    let run_id = failed["run_id"].as_str().unwrap();
+    assert!(project.lake().join("broken/_medallion/runs").join(run_id).is_dir(), "{failed}");
+    let failed = last(&project.ask("run", "nobody", &json).exits(2).messages);
+    assert_eq!((&failed["customer"], &failed["run_id"]), (&json!("nobody"), &Value::Null));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_name_can_neither_forge_a_message_nor_steer_a_terminal() {
+    let project = Case::read("star").project();
+    let folder = project.path("drop");
+    std::fs::create_dir(&folder).unwrap();
+    for file in std::fs::read_dir(fixture("star/in")).unwrap().map(|file| file.unwrap()) {
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+    std::fs::write(folder.join("odd\nerror: forged\u{1b}[2J.csv"), "a\n1\n").unwrap();
+    let options = ["--as-of", "2025-06-30", "--color", "always", "--source", folder.to_str().unwrap()];
+    let answer = project.ask("run", "star", &options).exits(0).says(&["forged", "\u{1b}[33mwarning:\u{1b}[0m"]);
+    assert!(!answer.messages.lines().any(|line| line.starts_with("error:")), "{}", answer.messages);
+    assert!(!answer.messages.contains("\u{1b}[2J"), "{}", answer.messages);
+}
+
+#[test]
 fn without_a_project_the_built_in_pipeline_runs() {
     let project = Project::new();
     std::fs::remove_file(project.path("medallion.toml")).unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -13,8 +14,11 @@ Examples:
 
 Exit codes:
   0 done   1 failed   2 options or configuration   3 some customers failed, others are done
-  4 tests or guards failed   5 counts differ   6 selection matched nothing   7 another run holds the customer
-  130 interrupted";
+  4 tests or guards failed   5 counts differ   7 another run holds the customer";
+
+const SIZES: &str = "\
+The profiles differ in size: customer-b writes about 390 MB, customer-j about 9 GB. With --scale 0.01 it is \
+a hundredth of that.";
 
 /// Turns nightly CSV exports into a medallion lakehouse: bronze, silver and gold Delta tables.
 #[derive(Debug, Parser)]
@@ -28,6 +32,7 @@ pub(crate) struct Arguments {
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
     /// Folder with medallion.toml and customers/
     #[arg(long, global = true, default_value = ".", value_name = "DIR")]
@@ -47,6 +52,10 @@ pub(crate) struct GlobalArguments {
     /// Colours in messages
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    text.parse().map_err(|error| format!("{error}; expected YYYY-MM-DD, such as 2025-06-30"))
 }
 
 /// The format of messages.
@@ -90,6 +99,7 @@ pub(crate) enum Command {
         folder: PathBuf,
     },
     /// Make the exports of an invented customer
+    #[command(after_help = SIZES)]
     Generate(GenerateArguments),
     /// Take in what arrived, build all layers and publish them
     Run(RunArguments),
@@ -154,9 +164,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,
     /// The run's date; by default today in the customer's time zone
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     pub as_of: Option<NaiveDate>,
-    /// Memory for queries, such as 2GiB; beyond it they spill to disk
+    /// Memory for queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
     #[command(flatten)]
@@ -167,10 +177,10 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArguments {
     /// Where the lakes are; by default medallion.toml's, else ./lake
-    #[arg(long, value_name = "PATH|URL")]
+    #[arg(long, value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]
     pub lake: Option<String>,
     /// A pipeline's folder, or the name of a built-in one; by default medallion.toml's, else totara
-    #[arg(long, value_name = "DIR|NAME")]
+    #[arg(long, value_name = "DIR|NAME", value_parser = NonEmptyStringValueParser::new())]
     pub pipeline: Option<String>,
 }
 

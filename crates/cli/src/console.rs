@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{Color, GlobalArguments, LogFormat};
 use crate::exit::Failure;
+use crate::library_lines::LibraryLines;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,7 @@ impl Console {
 
     /// Shows the libraries' own warnings; `MEDALLION_LOG` takes other filters, such as `medallion_lake=debug`.
     pub(crate) fn listen_to_libraries(&self) {
-        let default = if self.quiet { "error" } else { "medallion_lake=warn,error" };
+        let default = if self.quiet { "medallion_lake=error" } else { "medallion_lake=warn" };
         let filter = std::env::var("MEDALLION_LOG").unwrap_or_else(|_| default.to_owned());
         let subscriber = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
@@ -46,15 +47,34 @@ impl Console {
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter));
         match self.format {
             LogFormat::Text => subscriber.without_time().init(),
-            LogFormat::Json => subscriber.json().flatten_event(true).init(),
+            LogFormat::Json => subscriber.event_format(LibraryLines).init(),
         }
+    }
+
+    /// A panic becomes one line; what it ended says so itself.
+    pub(crate) fn listen_to_panics(&self) {
+        let console = *self;
+        std::panic::set_hook(Box::new(move |panic| {
+            let message = panic.payload_as_str().unwrap_or("no message");
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            match console.format {
+                LogFormat::Json => console.json("error", "panic", json!({"message": message, "place": place})),
+                LogFormat::Text => {
+                    let label = console.paint("panic:", "31;1");
+                    console.line(&format!("{label} {} ({})", printable(message), printable(&place)));
+                }
+            }
+        }));
     }
 
     /// A failure with its hint.
     pub(crate) fn failure(&self, failure: &Failure) {
         match self.format {
             LogFormat::Json => {
-                let fields = json!({"message": failure.message, "hint": failure.hint, "exit_code": failure.exit as u8});
+                let fields = json!({
+                    "run_id": failure.run_id, "customer": failure.customer, "message": failure.message,
+                    "hint": failure.hint, "exit_code": failure.exit as u8
+                });
                 self.json("error", "failed", fields);
             }
             LogFormat::Text => {
@@ -82,14 +102,7 @@ impl Console {
     }
 
     fn json(&self, level: &str, event: &str, fields: Value) {
-        let mut line = Map::new();
-        line.insert("ts".to_owned(), json!(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)));
-        line.insert("level".to_owned(), json!(level));
-        line.insert("event".to_owned(), json!(event));
-        if let Value::Object(fields) = fields {
-            line.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
-        }
-        self.line(&Value::Object(line).to_string());
+        self.line(&json_line(level, event, fields));
     }
 
     fn line(&self, text: &str) {
@@ -105,9 +118,30 @@ impl Console {
     }
 }
 
-/// Names and messages may hold text from exports; control characters must not reach the terminal.
+/// One object with the keys that all lines have first.
+pub(crate) fn json_line(level: &str, event: &str, fields: Value) -> String {
+    let mut line = Map::new();
+    line.insert("ts".to_owned(), json!(Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)));
+    line.insert("level".to_owned(), json!(level));
+    line.insert("event".to_owned(), json!(event));
+    if let Value::Object(fields) = fields {
+        line.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    Value::Object(line).to_string()
+}
+
+/// Names and messages may hold text from exports: control characters must not reach the terminal, and further lines
+/// are indented, so that none passes for a message of its own.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => printable.push_str("\n  "),
+            control if control.is_control() => printable.push(char::REPLACEMENT_CHARACTER),
+            other => printable.push(other),
+        }
+    }
+    printable
 }
 
 #[derive(Default)]
@@ -134,6 +168,13 @@ impl RunConsole {
         }
     }
 
+    /// The customer's run, once it has begun.
+    pub(crate) fn run_id(&self) -> Option<String> {
+        let run_id = self.run.lock().unwrap_or_else(PoisonError::into_inner).run_id.clone();
+        (!run_id.is_empty()).then_some(run_id)
+    }
+
+    /// Tells what happened; `text` must be printable already, as it may have colours.
     fn tell(&self, state: &RunState, level: &str, event: &str, fields: Value, text: Option<String>) {
         match self.console.format {
             LogFormat::Json if !self.console.quiet => {
@@ -147,7 +188,7 @@ impl RunConsole {
             }
             LogFormat::Text if !self.console.quiet => {
                 if let Some(text) = text {
-                    self.bars.suspend(|| self.console.line(&printable(&text)));
+                    self.bars.suspend(|| self.console.line(&text));
                 }
             }
             LogFormat::Json | LogFormat::Text => {}
@@ -193,15 +234,25 @@ impl Listener for RunConsole {
             Event::Warning { table, message } => {
                 let place = table.as_ref().map(|table| format!(" {table}:")).unwrap_or_default();
                 let label = self.console.paint("warning:", "33");
-                let text = format!("{label} {}:{place} {message}", self.customer);
+                let text = format!("{label} {}", printable(&format!("{}:{place} {message}", self.customer)));
                 let layer = table.as_ref().map(|table| table.layer);
                 let fields = json!({"layer": layer, "table": table, "message": message});
-                self.tell(&state, "warning", "warning", fields, Some(text));
+                self.tell(&state, "warn", "warning", fields, Some(text));
             }
             Event::Publishing { release } => {
                 let text = self.console.verbose.then(|| format!("{}: publishing release {release}", self.customer));
                 self.tell(&state, "info", "publishing", json!({"release": release}), text);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_exports_can_neither_forge_a_line_nor_steer_a_terminal() {
+        assert_eq!(printable("a\nerror: b\u{1b}[31m\r\u{9b}c"), "a\n  error: b\u{fffd}[31m\u{fffd}\u{fffd}c");
     }
 }

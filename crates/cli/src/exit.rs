@@ -34,6 +34,10 @@ pub(crate) struct Failure {
     pub exit: Exit,
     pub message: String,
     pub hint: Option<String>,
+    /// The customer it is about, where it is about one.
+    pub customer: Option<String>,
+    /// The customer's run, if one had begun.
+    pub run_id: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -46,11 +50,16 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, customer: None, run_id: None }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    pub(crate) fn customer(mut self, customer: &str) -> Self {
+        self.customer = Some(customer.to_owned());
         self
     }
 
@@ -62,7 +71,7 @@ impl Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        Self::new(Exit::of(&error), error.to_string()).hint(error.hint())
+        Self::new(Exit::of(&error), error.to_string()).hint(error.hint()).customer(error.customer.as_str())
     }
 }
 

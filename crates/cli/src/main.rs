@@ -5,6 +5,7 @@ mod builtin;
 mod commands;
 mod console;
 mod exit;
+mod library_lines;
 mod output;
 mod settings;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(&arguments.global);
     console.listen_to_libraries();
+    console.listen_to_panics();
     let exit = match start(arguments, &console) {
         Ok(exit) => exit,
         Err(error) => {

@@ -12,6 +12,9 @@ use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments};
 use crate::builtin;
 use crate::exit::{Exit, Failure};
 
+/// With less a query cannot even spill.
+const MINIMUM_MEMORY: ByteSize = ByteSize::mib(32);
+
 /// A project's folder with its settings.
 pub(crate) struct ProjectSettings {
     folder: PathBuf,
@@ -63,37 +66,39 @@ impl ProjectSettings {
         Ok(Pipeline::load(&files)?)
     }
 
-    /// The customers a run is for. A customer file that cannot be used is that customer's failure.
+    /// The customers a run is for, each once. One that has no sound id or file is a failure of its own.
     pub(crate) fn customers(&self, run: &RunArguments) -> Result<Vec<Result<Customer, Failure>>, Failure> {
-        let mut ids = run.customers.clone();
-        if run.all {
-            ids = self.all_customers()?;
+        let mut ids: Vec<String> = Vec::new();
+        for id in if run.all { self.all_customers()? } else { run.customers.clone() } {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
-        let ids = ids.iter().map(|id| Ok(id.parse()?)).collect::<Result<Vec<CustomerId>, Failure>>()?;
         if run.source.is_some() && ids.len() > 1 {
             return Err(Failure::configuration("--source is for one customer; several were named"));
         }
-        ids.into_iter().map(|id| self.customer(id, run)).collect()
+        Ok(ids.iter().map(|id| self.customer(id, run).map_err(|failure| failure.customer(id))).collect())
     }
 
-    fn customer(&self, id: CustomerId, run: &RunArguments) -> Result<Result<Customer, Failure>, Failure> {
+    fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
         let path = self.customers_folder().join(format!("{id}.toml"));
+        let id = customer_id(id).map_err(|failure| {
+            failure.hint(run.all.then(|| format!("rename {}, or move it out of the folder", path.display())))
+        })?;
         if path.is_file() {
-            let customer = Customer::read(&path).map(|mut customer| {
-                if let Some(source) = &run.source {
-                    customer.source.clone_from(source);
-                }
-                customer
-            });
-            return Ok(customer.map_err(Failure::from));
+            let mut customer = Customer::read(&path)?;
+            if let Some(source) = &run.source {
+                customer.source.clone_from(source);
+            }
+            return Ok(customer);
         }
-        match &run.source {
-            Some(source) => Ok(Ok(Customer::without_file(id, source.clone()))),
-            None => Err(Failure::configuration(format!(
+        let source = run.source.clone().ok_or_else(|| {
+            Failure::configuration(format!(
                 "customer {id}: there is no {} and no --source; a run needs the folder the exports arrive in",
                 path.display()
-            ))),
-        }
+            ))
+        })?;
+        Ok(Customer::without_file(id, source))
     }
 
     fn customers_folder(&self) -> PathBuf {
@@ -102,11 +107,18 @@ impl ProjectSettings {
 
     fn all_customers(&self) -> Result<Vec<String>, Failure> {
         let folder = self.customers_folder();
-        let failed = |error| Failure::configuration(format!("cannot list {}: {error}", folder.display()));
+        let failed = |error: std::io::Error| {
+            Failure::configuration(format!("cannot list {}: {error}", folder.display())).hint(
+                "--all runs every customer in the project's customers/: name the project's folder with --project, or \
+                 make one with 'medallion init'"
+                    .to_owned(),
+            )
+        };
         let mut ids = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|ending| ending == "toml") {
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden && path.extension().is_some_and(|ending| ending == "toml") {
                 ids.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
             }
         }
@@ -125,6 +137,11 @@ impl ProjectSettings {
             Failure::configuration(format!("'{text}' is not a size"))
                 .hint("write for instance 512MiB or 2GiB".to_owned())
         })?;
+        if size < MINIMUM_MEMORY {
+            return Err(Failure::configuration(format!(
+                "a memory limit of '{text}' is too small: the minimum is {MINIMUM_MEMORY}"
+            )));
+        }
         let limit = usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
         Ok(SqlOptions { memory_limit: Some(limit), ..SqlOptions::default() })
     }

@@ -1,12 +1,14 @@
 //! Customers and projects: `customers/<id>.toml` and `medallion.toml`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
 
+use crate::environment;
 use crate::error::DefinitionError;
 use crate::toml_file;
 
@@ -58,6 +60,36 @@ impl Default for FiscalYearOptions {
     }
 }
 
+impl FiscalYearOptions {
+    /// The years there may be: every run makes rows for each of them.
+    const YEARS: RangeInclusive<i32> = 1900..=2200;
+
+    fn check(&self, file: &str) -> Result<(), DefinitionError> {
+        let contradiction = |message: String| DefinitionError::Contradiction { file: file.to_owned(), message };
+        for (key, year) in [("first", self.first), ("last", self.last)] {
+            if !Self::YEARS.contains(&year) {
+                let (from, to) = (Self::YEARS.start(), Self::YEARS.end());
+                return Err(contradiction(format!("fiscal_year.{key} = {year} is not in {from} to {to}")));
+            }
+        }
+        if self.first > self.last {
+            let (first, last) = (self.first, self.last);
+            return Err(contradiction(format!("fiscal_year.first = {first} is after fiscal_year.last = {last}")));
+        }
+        Ok(())
+    }
+}
+
+/// A path or URL as written, with the environment's values put in.
+fn place(file: &str, key: &str, text: &str) -> Result<String, DefinitionError> {
+    let place = environment::expand(file, key, text)?;
+    if place.trim().is_empty() {
+        let message = format!("{key} is empty: expected the path of a folder");
+        return Err(DefinitionError::Contradiction { file: file.to_owned(), message });
+    }
+    Ok(place)
+}
+
 fn month<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let month = u32::deserialize(deserializer)?;
     if (1..=12).contains(&month) {
@@ -79,7 +111,7 @@ fn timezone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> 
 struct CustomerFile {
     id: Option<String>,
     name: Option<String>,
-    source: PathBuf,
+    source: String,
     #[serde(default, deserialize_with = "timezone")]
     timezone: Tz,
     #[serde(default)]
@@ -109,10 +141,10 @@ impl Customer {
         Self { id, name, source, timezone: Tz::UTC, fiscal_year: FiscalYearOptions::default() }
     }
 
-    /// Reads `customers/<id>.toml`; relative paths start at that file.
+    /// Reads `customers/<id>.toml`; relative paths start at that file, `${NAME}` in `source` is the environment's.
     ///
     /// # Errors
-    /// If the file cannot be read, has unknown keys, or gives another id than its name.
+    /// If the file cannot be read, has unknown keys or values out of range, or gives another id than its name.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| DefinitionError::Read { path: path.to_path_buf(), source })?;
@@ -124,11 +156,8 @@ impl Customer {
             let message = format!("id = \"{other}\" differs from the file's name, which is the customer's id");
             return Err(DefinitionError::Contradiction { file, message });
         }
-        if read.fiscal_year.first > read.fiscal_year.last {
-            let message = "fiscal_year.first is after fiscal_year.last".to_owned();
-            return Err(DefinitionError::Contradiction { file, message });
-        }
-        let source = path.parent().unwrap_or(Path::new(".")).join(read.source);
+        read.fiscal_year.check(&file)?;
+        let source = path.parent().unwrap_or(Path::new(".")).join(place(&file, "source", &read.source)?);
         let name = read.name.unwrap_or(stem);
         Ok(Self { id, name, source, timezone: read.timezone, fiscal_year: read.fiscal_year })
     }
@@ -140,7 +169,7 @@ impl Customer {
 pub struct Project {
     /// The pipeline's folder, or the name of a built-in one.
     pub pipeline: Option<String>,
-    /// Where the lakes are: a path, relative to the file, or a URL.
+    /// Where the lakes are: a path, relative to the file, or a URL; `${NAME}` is already the environment's value.
     pub lake: Option<String>,
     /// Options that `run` takes where the command line gives none.
     #[serde(default)]
@@ -162,11 +191,16 @@ impl Project {
     /// Reads `medallion.toml` in `folder`; `None` if there is none.
     ///
     /// # Errors
-    /// If the file cannot be read or has unknown keys.
+    /// If the file cannot be read or has unknown keys, or if `lake` is empty or refers to a variable that is not set.
     pub fn read(folder: &Path) -> Result<Option<Self>, DefinitionError> {
         let path = folder.join(Self::FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml_file::parse(&path.display().to_string(), &text).map(Some),
+            Ok(text) => {
+                let file = path.display().to_string();
+                let mut project: Self = toml_file::parse(&file, &text)?;
+                project.lake = project.lake.map(|lake| place(&file, "lake", &lake)).transpose()?;
+                Ok(Some(project))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DefinitionError::Read { path, source }),
         }
@@ -202,10 +236,30 @@ mod tests {
             ("source = \"x\"\nfiscal_year.start_month = 13", "13 is not a month"),
             ("source = \"x\"\ntimezon = \"UTC\"", ":2:1: unknown field `timezon`"),
             ("name = \"x\"", "missing field `source`"),
+            ("source = \"\"", "source is empty"),
+            (
+                "source = \"${MEDALLION_TEST_UNSET}/x\"",
+                "source refers to the environment variable ${MEDALLION_TEST_UNSET}",
+            ),
+            ("source = \"x\"\nfiscal_year.first = 1899", "fiscal_year.first = 1899 is not in 1900 to 2200"),
+            ("source = \"x\"\nfiscal_year.last = 2201", "fiscal_year.last = 2201 is not in 1900 to 2200"),
+            ("source = \"x\"\nfiscal_year.first = 2030\nfiscal_year.last = 2029", "is after fiscal_year.last"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Customer::read(&path).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
+        }
+        std::fs::write(&path, "source = \"x\"\nfiscal_year.first = 1900\nfiscal_year.last = 2200\n").unwrap();
+        assert_eq!(Customer::read(&path).unwrap().fiscal_year.last, 2200);
+    }
+
+    #[test]
+    fn a_projects_lake_is_neither_empty_nor_of_an_unset_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        for (lake, part) in [("", "lake is empty"), ("${MEDALLION_TEST_UNSET}", "lake refers to the environment")] {
+            std::fs::write(folder.path().join(Project::FILE), format!("lake = \"{lake}\"\n")).unwrap();
+            let error = Project::read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("medallion.toml: ") && error.contains(part), "{error}");
         }
     }
 }

@@ -99,6 +99,18 @@ pub enum DefinitionError {
         /// What contradicts what.
         message: String,
     },
+    /// A reference to an environment variable that cannot be replaced. The variable's value is never shown.
+    #[error("{file}: {key} refers to the environment variable {reference}, which {problem}")]
+    Variable {
+        /// The file.
+        file: String,
+        /// The key whose value refers to it.
+        key: String,
+        /// The reference as written.
+        reference: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// Tables that are built from each other.
     #[error("these tables are built from each other, so none can be first: {}", tables.join(" -> "))]
     Cycle {

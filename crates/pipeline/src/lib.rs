@@ -6,6 +6,7 @@
 pub mod columns;
 pub mod customer;
 pub mod definition;
+mod environment;
 pub mod error;
 pub mod files;
 mod graph;

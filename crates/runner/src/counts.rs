@@ -2,7 +2,9 @@
 
 use indexmap::IndexMap;
 use medallion_pipeline::{TableName, nearest};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::reading::PublishedTables;
 
@@ -15,8 +17,7 @@ pub struct ExpectedCounts {
 }
 
 /// How many rows a table is expected to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// Exactly so many.
     Exactly(u64),
@@ -29,9 +30,55 @@ pub enum Expected {
 #[serde(deny_unknown_fields)]
 pub struct Range {
     /// At least.
+    #[serde(default, deserialize_with = "side")]
     pub min: Option<u64>,
     /// At most.
+    #[serde(default, deserialize_with = "side")]
     pub max: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Expected {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ExpectedVisitor)
+    }
+}
+
+struct ExpectedVisitor;
+
+impl<'de> Visitor<'de> for ExpectedVisitor {
+    type Value = Expected;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a number of rows such as 3057, or { min = 1, max = 9 } with one or both of min and max")
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<Expected, E> {
+        Ok(Expected::Exactly(count))
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Expected, E> {
+        u64::try_from(count).map(Expected::Exactly).map_err(|_| count_error(count))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expected, A::Error> {
+        let range = Range::deserialize(MapAccessDeserializer::new(map))?;
+        match range {
+            Range { min: None, max: None } => Err(Error::custom("a range without min and max: expected at least one")),
+            Range { min: Some(min), max: Some(max) } if min > max => {
+                Err(Error::custom(format!("min = {min} is more than max = {max}, so no number of rows is expected")))
+            }
+            range => Ok(Expected::Between(range)),
+        }
+    }
+}
+
+fn count_error<E: Error>(count: i64) -> E {
+    E::custom(format!("{count} is not a number of rows: expected 0 or more"))
+}
+
+fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let count = i64::deserialize(deserializer)?;
+    u64::try_from(count).map(Some).map_err(|_| count_error(count))
 }
 
 impl Expected {
@@ -82,4 +129,43 @@ pub fn check_counts(published: &PublishedTables, expected: &ExpectedCounts) -> V
         CountCheck { table: table.clone(), expected: *expected, rows, holds, nearest }
     };
     expected.counts.iter().map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(value: &str) -> Result<Expected, String> {
+        let text = format!("[counts]\n\"gold.dim_user\" = {value}\n");
+        let read = medallion_pipeline::parse_toml::<ExpectedCounts>("counts.toml", &text);
+        read.map(|expected| expected.counts["gold.dim_user"]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn numbers_and_ranges_are_read() {
+        assert_eq!(read("0"), Ok(Expected::Exactly(0)));
+        for (value, min, max) in
+            [("{min=1,max=1}", Some(1), Some(1)), ("{min=2}", Some(2), None), ("{max=0}", None, Some(0))]
+        {
+            assert_eq!(read(value), Ok(Expected::Between(Range { min, max })), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_count_is_named_with_its_place() {
+        for (value, column, part) in [
+            ("{mn=1}", 20, "expected `min` or `max`"),
+            ("{min=1,max=0}", 19, "min = 1 is more than max = 0"),
+            ("{}", 19, "at least one"),
+            ("{min=-1}", 24, "-1 is not a number of rows"),
+            ("-1", 19, "-1 is not a number of rows"),
+            ("\"a\"", 19, "expected a number of rows such as 3057, or { min = 1, max = 9 }"),
+            ("1.5", 19, "expected a number of rows"),
+        ] {
+            let error = read(value).unwrap_err();
+            assert!(error.starts_with(&format!("counts.toml:2:{column}: ")), "{value}: {error}");
+            assert!(error.contains(part), "{value}: {error}");
+        }
+    }
 }

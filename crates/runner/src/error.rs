@@ -9,13 +9,18 @@ use medallion_sql::SqlError;
 
 /// Why a customer was not published. The message names the customer.
 #[derive(Debug, thiserror::Error)]
-#[error("customer {customer}: {cause}")]
+#[error("{}{cause}", prefix(customer, cause))]
 pub struct RunError {
     /// The customer.
     pub customer: CustomerId,
     /// What happened.
     #[source]
     pub cause: Cause,
+}
+
+/// What a lake says names the customer already.
+fn prefix(customer: &CustomerId, cause: &Cause) -> String {
+    if matches!(cause, Cause::Lake(_)) { String::new() } else { format!("customer {customer}: ") }
 }
 
 /// What happened.

@@ -435,3 +435,7 @@ fn column_findings(column: &str, cleansed: &Cleansed) -> Vec<RuleFinding> {
     add("known_values", unknown.values().sum(), unknown.keys().take(SAMPLES).cloned().collect());
     findings
 }
+
+#[cfg(test)]
+#[path = "cleanse_tests.rs"]
+mod tests;

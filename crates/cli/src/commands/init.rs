@@ -48,10 +48,11 @@ pub(crate) fn init(folder: &Path, console: &Console) -> Result<Exit, Failure> {
     }
     console.note(&format!(
         "{}: medallion.toml, customers/ and pipelines/{} are there; next, copy customers/example.toml.template to \
-         customers/<id>.toml and run 'medallion --project {} run -c <id>'",
+         customers/<id>.toml and run 'medallion --project {} run -c <id>'; the lake will be {}",
         folder.display(),
         builtin::DEFAULT,
-        folder.display()
+        folder.display(),
+        folder.join("lake").display()
     ));
     Ok(Exit::Done)
 }

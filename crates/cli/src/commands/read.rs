@@ -45,6 +45,7 @@ impl Reader {
             let names: Vec<String> = self.published.tables.iter().map(|table| table.name.to_string()).collect();
             let nearest = nearest(name, names.iter().map(String::as_str));
             Failure::configuration(format!("customer {}: there is no table {name}", self.customer))
+                .customer(self.customer.as_str())
                 .hint(nearest.map(|nearest| format!("did you mean '{nearest}'? 'medallion ls' lists all")))
         })
     }
@@ -153,7 +154,7 @@ pub(crate) async fn validate(
         let message =
             format!("customer {}: {}: expected {} rows, {found}", reader.customer, check.table, check.expected);
         let hint = check.nearest.as_ref().map(|nearest| format!("did you mean '{nearest}'?"));
-        console.failure(&Failure::new(Exit::Counts, message).hint(hint));
+        console.failure(&Failure::new(Exit::Counts, message).hint(hint).customer(reader.customer.as_str()));
     }
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::Counts })
 }

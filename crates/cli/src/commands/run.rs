@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use medallion_pipeline::Layer;
-use medallion_runner::{Listener, RunResults};
+use medallion_runner::{Listener, RunOptions, RunResults};
 use serde_json::json;
 
 use crate::arguments::{Format, GlobalArguments, RunArguments};
@@ -22,21 +22,18 @@ pub(crate) async fn run(
     let several = customers.len() > 1;
     let mut failures: Vec<Exit> = Vec::new();
     let mut done = 0_usize;
+    let mut unwritten = None;
     for options in customers {
         let outcome = match options {
-            Ok(options) => {
-                let listener = Arc::new(console.listener(options.customer.id.as_str()));
-                let outcome = medallion_runner::run(&options, Arc::clone(&listener) as Arc<dyn Listener>).await;
-                listener.finish();
-                outcome.map_err(Failure::from)
-            }
+            Ok(options) => run_customer(&options, console).await,
             Err(failure) => Err(failure),
         };
         match outcome {
             Ok(results) => {
                 done += 1;
-                if !global.quiet {
-                    summary(&results)?;
+                // The release is published, and further customers wait: a full disk behind stdout must not stop them.
+                if let Some(failure) = (!global.quiet).then(|| summary(&results).err()).flatten() {
+                    unwritten.get_or_insert(failure);
                 }
             }
             Err(failure) => {
@@ -45,12 +42,22 @@ pub(crate) async fn run(
             }
         }
     }
+    if let Some(failure) = unwritten {
+        return Err(failure);
+    }
     Ok(match failures.as_slice() {
         [] => Exit::Done,
         [only] if !several => *only,
         _ if done == 0 => Exit::Failed,
         _ => Exit::SomeFailed,
     })
+}
+
+async fn run_customer(options: &RunOptions, console: &Console) -> Result<RunResults, Failure> {
+    let listener = Arc::new(console.listener(options.customer.id.as_str()));
+    let outcome = medallion_runner::run(options, Arc::clone(&listener) as Arc<dyn Listener>).await;
+    listener.finish();
+    outcome.map_err(|error| Failure { run_id: listener.run_id(), ..Failure::from(error) })
 }
 
 /// What a run did, layer by layer.
