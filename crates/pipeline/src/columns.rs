@@ -49,7 +49,10 @@ pub(crate) fn schema(
 ) -> Result<TableSchema, DefinitionError> {
     let mut partition_columns = Vec::new();
     let (description, mut columns) = match definition {
-        Definition::Cleanse(cleanse) => (&cleanse.description, cleansed(file, cleanse)?),
+        Definition::Cleanse(cleanse) => {
+            check_cleansed(file, cleanse)?;
+            (&cleanse.description, cleansed(file, cleanse)?)
+        }
         Definition::Query(query) | Definition::Bridge(query) => (&query.description, declared(&query.columns)),
         Definition::Hierarchy(hierarchy) => (&hierarchy.description, closure(hierarchy)),
         Definition::Findings(findings) => (&findings.description, findings_columns()),
@@ -118,14 +121,28 @@ fn findings_columns() -> Vec<Column> {
     ]
 }
 
+/// Options that name columns of the table itself: those that are declared, not the date keys that are added at the end.
+fn check_cleansed(file: &str, cleanse: &Cleanse) -> Result<(), DefinitionError> {
+    let declared: Vec<Column> =
+        cleanse.columns.iter().map(|column| Column::new(&column.name, column.data_type, &column.description)).collect();
+    let lowest: Vec<String> = cleanse.keep.iter().map(|keep| keep.lowest.clone()).collect();
+    let hashed: Vec<String> = cleanse.columns.iter().filter_map(|column| column.hash_of.clone()).collect();
+    for (place, names) in [("key", &cleanse.key), ("keep", &lowest), ("hash_of", &hashed)] {
+        check_known(file, place, names, &declared)?;
+    }
+    let number = |name: &&String| declared.iter().any(|c| c.name == **name && c.data_type != ColumnType::Text);
+    match hashed.iter().find(number) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("hash_of = \"{name}\" is no text; only texts are hashed");
+            Err(DefinitionError::Contradiction { file: file.to_owned(), message })
+        }
+    }
+}
+
 /// Options that name columns of the table itself.
 fn named_columns(definition: &Definition) -> Vec<(&'static str, Vec<String>)> {
     match definition {
-        Definition::Cleanse(cleanse) => vec![
-            ("key", cleanse.key.clone()),
-            ("keep", cleanse.keep.iter().map(|keep| keep.lowest.clone()).collect()),
-            ("hash_of", cleanse.columns.iter().filter_map(|column| column.hash_of.clone()).collect()),
-        ],
         Definition::Query(query) | Definition::Bridge(query) => vec![("key", query.key.clone())],
         Definition::Dimension(dimension) => vec![("key", dimension.key.clone())],
         Definition::Fact(fact) => vec![("fiscal_years", fact.fiscal_years.keys().cloned().collect())],
@@ -143,7 +160,7 @@ fn named_columns(definition: &Definition) -> Vec<(&'static str, Vec<String>)> {
             ("start_date", vec![years.start_date.clone()]),
             ("end_date", vec![years.end_date.clone()]),
         ],
-        Definition::Hierarchy(_) | Definition::Findings(_) => Vec::new(),
+        Definition::Cleanse(_) | Definition::Hierarchy(_) | Definition::Findings(_) => Vec::new(),
     }
 }
 

@@ -220,6 +220,11 @@ fn check_inputs(sources: &BTreeMap<String, SourceTable>, tables: &[Table]) -> Re
                 let nearest = nearest(&reference, known.iter().map(String::as_str));
                 return Err(DefinitionError::UnknownTable { file, reference, nearest });
             }
+            if let (Definition::Cleanse(cleanse), Some(source)) = (&table.definition, sources.get(&input.table)) {
+                let named = cleanse.columns.iter().filter(|column| column.hash_of.is_none());
+                let named: Vec<String> = named.map(|c| c.from.clone().unwrap_or_else(|| c.name.clone())).collect();
+                columns::check_known(&file, &format!("the column of {input} to take"), &named, &source.schema.columns)?;
+            }
             if input.layer > table.name.layer {
                 let message = format!("reads {input}: data flows from bronze over silver to gold, not back");
                 return Err(DefinitionError::Contradiction { file, message });

@@ -86,10 +86,14 @@ pub struct CleanseTask<'a> {
 /// # Errors
 /// If an expression does not parse, names an unknown column or uses what a rule cannot.
 pub fn check(definition: &Cleanse, schema: &TableSchema) -> Result<(), SilverError> {
+    // Date keys and the run's id are added after the rules; an expression cannot see them.
+    let declared = |name: &str| definition.columns.iter().any(|column| column.name == name);
+    let columns = schema.columns.iter().filter(|column| declared(&column.name)).cloned().collect();
+    let visible = TableSchema { columns, ..schema.clone() };
     for rule in &definition.rules {
-        let _ = expression::parse(&rule.expression, &format!("rule {}", rule.name), schema)?;
+        expression::check(&rule.expression, &format!("rule {}", rule.name), &visible)?;
     }
-    definition.filter.iter().try_for_each(|filter| expression::parse(filter, "where", schema).map(|_| ()))
+    definition.filter.iter().try_for_each(|filter| expression::check(filter, "where", &visible))
 }
 
 impl CleanseTask<'_> {

@@ -16,6 +16,8 @@ const ISO_FORMATS: [&str; 5] =
 const ISO_DATE: &str = "%Y-%m-%d";
 /// Ids beyond this do not fit into packed keys.
 const MAX_ID: i64 = (1 << 31) - 1;
+/// The year 1000 in microseconds since 1970: `24` is read as the year 24, though it means another.
+const FIRST_MOMENT: i64 = -30_610_224_000_000_000;
 /// How many texts a report shows.
 const SAMPLES: usize = 5;
 
@@ -97,7 +99,7 @@ fn tidy<'t>(text: &'t str, markers: &HashSet<&str>, column: &'t CleanseColumn) -
     if column.values.is_empty() {
         return Some(trimmed);
     }
-    Some(column.values.get(trimmed).map_or(trimmed, String::as_str))
+    Some(column.values.get(trimmed).map_or(trimmed, String::as_str)).filter(|mapped| !mapped.is_empty())
 }
 
 fn longs<'t>(
@@ -168,10 +170,14 @@ fn timestamps(text: &StringChunked, column: &CleanseColumn) -> PolarsResult<Colu
     let raise = StringChunked::from_slice("ambiguous".into(), &["raise"]);
     let parse = |format| text.as_datetime(Some(format), TimeUnit::Microseconds, true, false, None, &raise);
     let mut values = parse(declared[0])?.into_column();
-    if values.null_count() > text.null_count() {
+    let first = values.cast(&DataType::Int64)?.i64()?.min();
+    if values.null_count() > text.null_count() || first.is_some_and(|first| first < FIRST_MOMENT) {
         let rest: Vec<&str> = declared[1..].iter().copied().chain(ISO_FORMATS).collect();
         let micros = values.cast(&DataType::Int64)?;
-        let filled = text.iter().zip(micros.i64()?.iter()).map(|(text, value)| value.or_else(|| slow(text?, &rest)));
+        let filled = text
+            .iter()
+            .zip(micros.i64()?.iter())
+            .map(|(text, value)| value.or_else(|| slow(text?, &rest)).filter(|moment| *moment >= FIRST_MOMENT));
         let filled = Int64Chunked::from_iter_options(text.name().clone(), filled.collect::<Vec<_>>().into_iter());
         values = filled.into_column().cast(&DataType::Datetime(TimeUnit::Microseconds, None))?;
     }
@@ -267,11 +273,13 @@ mod tests {
             Some("30/02/2024, 00:00:00"),
             Some("1900-01-01"),
             Some(" "),
+            Some("01/02/24, 00:00:00"),
+            Some("24-02-29"),
         ];
         let (values, failed) = cleansed(&column("timestamp", ""), &texts);
         let expected = "2024-02-29 23:59:58.000000|2024-02-29 01:02:03.000000|2024-02-29 01:02:03.000000|\
-                        2024-02-29 00:00:00.000000|-|-|-";
-        assert_eq!((values.join("|").as_str(), failed), (expected, 1));
+                        2024-02-29 00:00:00.000000|-|-|-|-|-";
+        assert_eq!((values.join("|").as_str(), failed), (expected, 3));
     }
 
     #[test]

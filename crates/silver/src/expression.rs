@@ -8,7 +8,23 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
+use crate::column::data_type;
 use crate::error::SilverError;
+
+/// Checks that `text` is a condition over the columns of `schema`, without data.
+pub(crate) fn check(text: &str, place: &str, schema: &TableSchema) -> Result<(), SilverError> {
+    let expression = parse(text, place, schema)?;
+    let fields =
+        schema.columns.iter().map(|column| Field::new(column.name.as_str().into(), data_type(column.data_type)));
+    let nothing = DataFrame::empty_with_schema(&fields.collect::<Schema>());
+    let translator = Translator { place, schema };
+    let result = nothing.lazy().select([expression.alias("holds")]).collect();
+    let result = result.map_err(|error| translator.error(format!("'{text}' cannot be evaluated: {error}")))?;
+    match result.dtypes().first() {
+        Some(DataType::Boolean | DataType::Null) => Ok(()),
+        _ => Err(translator.error(format!("'{text}' is not a condition that is true or false"))),
+    }
+}
 
 /// Turns `text` into an expression over the columns of `schema`; `place` is what messages call it.
 pub(crate) fn parse(text: &str, place: &str, schema: &TableSchema) -> Result<Expr, SilverError> {
@@ -198,6 +214,15 @@ mod tests {
         assert_eq!(evaluate("NOT (a + 1 = b) AND b <> 4"), [f, f, n]);
         assert_eq!(evaluate("b BETWEEN 2 AND 3"), [t, f, f]);
         assert_eq!(evaluate("lower(coalesce(s, 'NONE')) = 'none'"), [f, t, f]);
+    }
+
+    #[test]
+    fn what_is_no_condition_is_refused_before_there_are_data() {
+        check("a > b", "rule r", &schema()).unwrap();
+        for text in ["a + 1", "a = 'x'", "lower(a) = 'x'"] {
+            let error = check(text, "rule r", &schema()).unwrap_err().to_string();
+            assert!(error.starts_with("silver/t.toml: rule r: ") && error.contains(text), "{error}");
+        }
     }
 
     #[test]
