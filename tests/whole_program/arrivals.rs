@@ -57,6 +57,12 @@ fn what_parsing_set_aside_survives_a_run_that_fails_later() {
         project.medallion(["run", "-c", "acme"].into_iter().chain(options))
     };
     run().exits(4).says(&["acme", "silver.users", "nobody"]);
+    let runs = fs::read_dir(project.lake().join("acme/_medallion/runs")).unwrap();
+    let failed: Vec<String> =
+        runs.map(|run| fs::read_to_string(run.unwrap().path().join("run_results.json")).unwrap()).collect();
+    let failed: serde_json::Value = serde_json::from_str(&failed[0]).unwrap();
+    assert_eq!((&failed["status"], &failed["tables"]["bronze.users"]["rejected"]), (&"failed".into(), &1.into()));
+    assert_eq!(failed["release"], serde_json::Value::Null);
     fs::write(&users, sound).unwrap();
     run().exits(0);
     let parsed = "SELECT count(*) FROM bronze.rejected_rows WHERE rule = 'field_count' AND source = 'users'";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use medallion_lake::Lake;
+use medallion_lake::{Lake, LakeError};
 use medallion_pipeline::definition::FileFormat;
 use medallion_pipeline::{Reject, SourceTable};
 use polars::prelude::*;
@@ -104,7 +104,7 @@ pub fn ingest(
     options: &IngestOptions,
 ) -> Result<Ingested, BronzeError> {
     let area = lake.staging_area(&source.name, batch_id)?;
-    let folder = area.to_file_path().unwrap_or_default();
+    let folder = area.to_file_path().map_err(|()| LakeError::InvalidLocation { location: area.to_string() })?;
     let names: Vec<String> = content.files.iter().map(|(file, _)| file.name.clone()).collect();
     let mut rejects = Vec::new();
     let mut reports = Vec::new();

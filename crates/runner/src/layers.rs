@@ -55,6 +55,7 @@ impl Builder {
         let mut running = FuturesUnordered::new();
         let mut built = Vec::with_capacity(waiting.len());
         let mut clock = LayerClock::new(self);
+        let mut failure = None;
         loop {
             while running.len() < self.concurrency
                 && let Some(place) =
@@ -65,7 +66,16 @@ impl Builder {
                 running.push(self.clone().build(table.name.clone(), inputs(table, &ready)));
             }
             let Some(done) = running.next().await else { break };
-            let done = done?;
+            let done = match done {
+                Ok(done) if failure.is_none() => done,
+                Ok(_) => continue,
+                Err(cause) => {
+                    // What is still being written has to end before it can be cleared away.
+                    waiting.clear();
+                    failure.get_or_insert(cause);
+                    continue;
+                }
+            };
             let files = done.staged.files();
             self.session.register(&files).await?;
             ready.insert(done.name.clone(), files);
@@ -74,7 +84,10 @@ impl Builder {
             self.listener.on(&Event::TableDone { table, rows, seconds: done.result.seconds });
             built.push(done);
         }
-        Ok((built, clock.seconds()))
+        match failure {
+            None => Ok((built, clock.seconds())),
+            Some(cause) => Err(cause),
+        }
     }
 
     /// Plans every query over empty tables, so that a mistake in a definition shows before anything is taken in.

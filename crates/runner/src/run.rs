@@ -59,13 +59,14 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
     check(&options.pipeline).map_err(failed)?;
     let lake = Lake::open(&options.lake, options.customer.id.as_str()).map_err(|error| failed(error.into()))?;
     let _lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
-    let outcome = run.carry_out(&lake).await;
-    let results = match &outcome {
-        Ok(results) => results.clone(),
-        Err(cause) => run.failed(cause),
-    };
+    let mut results = run.results();
+    let outcome = run.carry_out(&lake, &mut results).await;
+    results.seconds = (Utc::now() - now).as_seconds_f64();
+    if let Err(cause) = &outcome {
+        results.error = Some(cause.to_string());
+    }
     let written = write_results(&lake, &results);
-    let results = outcome.map_err(failed)?;
+    outcome.map_err(failed)?;
     written.map_err(failed)?;
     Ok(results)
 }
@@ -106,7 +107,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn carry_out(&self, lake: &Lake) -> Result<RunResults, Cause> {
+    /// Fills `results` as far as it gets: what was taken in stands there even if the rest fails.
+    async fn carry_out(&self, lake: &Lake, results: &mut RunResults) -> Result<(), Cause> {
         let started = Instant::now();
         self.listener.on(&Event::Started { run_id: self.run_id.clone() });
         let pipeline = &self.options.pipeline;
@@ -115,31 +117,26 @@ impl Run<'_> {
         self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
         let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now };
         let mut step = bronze::take_in(lake, pipeline, &self.options.customer.source, &ingest).await?;
-        let mut layer_seconds = BTreeMap::from([(Layer::Bronze, started.elapsed().as_secs_f64())]);
+        results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
         self.tell_bronze(&step);
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
+        results.unclaimed_files = step.unclaimed;
+        results.tables = step.results;
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
-        layer_seconds.extend(seconds);
+        results.layer_seconds.extend(seconds);
         self.tell_silver(&built);
         let publishing = Instant::now();
         let batches = current.values().filter_map(|batch| batch.batch_id.clone()).collect();
         let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
         rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await?;
         let release = self.publish(lake, &built).await?;
-        let mut tables = step.results;
-        tables.extend(built.into_iter().map(|built| (built.name, built.result)));
-        Ok(RunResults {
-            status: Status::Success,
-            release: Some(release),
-            seconds: started.elapsed().as_secs_f64(),
-            publish_seconds: publishing.elapsed().as_secs_f64(),
-            layer_seconds,
-            unclaimed_files: step.unclaimed,
-            tables,
-            ..self.results()
-        })
+        results.tables.extend(built.into_iter().map(|built| (built.name, built.result)));
+        results.publish_seconds = publishing.elapsed().as_secs_f64();
+        results.release = Some(release);
+        results.status = Status::Success;
+        Ok(())
     }
 
     fn results(&self) -> RunResults {
@@ -159,11 +156,6 @@ impl Run<'_> {
             unclaimed_files: Vec::new(),
             tables: BTreeMap::new(),
         }
-    }
-
-    fn failed(&self, cause: &Cause) -> RunResults {
-        let seconds = (Utc::now() - self.now).as_seconds_f64();
-        RunResults { error: Some(cause.to_string()), seconds, ..self.results() }
     }
 
     fn builder(&self, lake: &Lake) -> Result<Builder, Cause> {
