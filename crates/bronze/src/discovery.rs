@@ -1,14 +1,19 @@
 //! Which files of a drop folder belong to which source, and to which night.
 
 use std::collections::BTreeMap;
+use std::fs::DirEntry;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use globset::{GlobBuilder, GlobMatcher};
-use medallion_pipeline::SourceTable;
 use medallion_pipeline::definition::FileFormat;
+use medallion_pipeline::{Arrival, SourceTable};
+use serde::Serialize;
 
 use crate::error::BronzeError;
+use crate::opened::Stamp;
+use crate::readiness::Readiness;
 
 /// A file of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +22,12 @@ pub struct FoundFile {
     pub path: PathBuf,
     /// Its name.
     pub name: String,
-    /// When it was last written.
-    pub modified: DateTime<Utc>,
+    /// Its size and when it was last written.
+    pub stamp: Stamp,
     /// The number of the part, 0 where the export is one file.
     pub part: u32,
+    /// The SHA-256 of the file as it stands, where a manifest gives one.
+    pub sha256: Option<String>,
 }
 
 /// The files of one export of one source.
@@ -32,57 +39,148 @@ pub struct FoundExport {
     pub files: Vec<FoundFile>,
 }
 
+/// A file of a source that is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotTaken {
+    /// The source.
+    pub source: String,
+    /// The file's name.
+    pub name: String,
+    /// Why, as a part of a sentence.
+    pub reason: String,
+}
+
 /// What a drop folder holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Discovery {
     /// By source name, the oldest export first.
     pub exports: BTreeMap<String, Vec<FoundExport>>,
+    /// Files that may still be written.
+    pub waiting: Vec<NotTaken>,
+    /// What is named like a file and is none.
+    pub refused: Vec<NotTaken>,
     /// Files that no source claims.
     pub unclaimed: Vec<String>,
 }
 
-/// Looks through a drop folder, not through the folders in it.
+/// Looks through a drop folder, not through the folders in it. `now` decides which files have settled.
 ///
 /// # Errors
-/// If the folder cannot be listed, or two sources claim a file.
+/// If the folder cannot be listed, a manifest cannot be read, or two sources claim a file.
 pub fn discover<'a>(
     folder: &Path,
     sources: impl IntoIterator<Item = &'a SourceTable>,
+    arrival: &Arrival,
+    now: DateTime<Utc>,
 ) -> Result<Discovery, BronzeError> {
     let matchers: Vec<SourceMatcher> = sources.into_iter().map(SourceMatcher::new).collect();
     let error = |source| BronzeError::Folder { folder: folder.to_path_buf(), source };
-    // By source and name without part: parts written around midnight are still one export.
-    let mut found: BTreeMap<(String, String), Vec<FoundFile>> = BTreeMap::new();
-    let mut discovery = Discovery::default();
-    for entry in std::fs::read_dir(folder).map_err(error)? {
-        let entry = entry.map_err(error)?;
-        // Neither folders nor links: a link could lead out of the customer's folder.
-        if !entry.file_type().map_err(error)?.is_file() {
-            continue;
-        }
+    let mut entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(error)?;
+    // The order in which a folder is listed is nobody's promise.
+    entries.sort_by_key(DirEntry::file_name);
+    let mut search = Search { readiness: Readiness::of(folder, &entries, arrival, now)?, ..Search::default() };
+    for entry in &entries {
+        search.sort_in(&matchers, entry).map_err(|problem| match problem {
+            Problem::Listing(source) => error(source),
+            Problem::Claim(error) => error,
+        })?;
+    }
+    Ok(search.finish())
+}
+
+enum Problem {
+    Listing(io::Error),
+    Claim(BronzeError),
+}
+
+#[derive(Default)]
+struct Search {
+    readiness: Readiness,
+    /// By source and name without part: parts written around midnight are still one export.
+    found: BTreeMap<(String, String), Vec<FoundFile>>,
+    discovery: Discovery,
+}
+
+impl Search {
+    fn sort_in(&mut self, matchers: &[SourceMatcher], entry: &DirEntry) -> Result<(), Problem> {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(source) = claim(&matchers, &name)? else {
-            discovery.unclaimed.push(name);
-            continue;
+        let claimed = claim(matchers, &name).map_err(Problem::Claim)?;
+        let kind = entry.file_type().map_err(Problem::Listing)?;
+        let Some(source) = claimed.map(str::to_owned) else {
+            if kind.is_file() && !self.readiness.is_about_files(&name) {
+                self.discovery.unclaimed.push(name);
+            }
+            return Ok(());
         };
-        let modified = entry.metadata().and_then(|metadata| metadata.modified()).map_err(error)?;
-        let modified = DateTime::<Utc>::from(modified);
+        if !kind.is_file() {
+            let kind = if kind.is_dir() {
+                "a folder"
+            } else if kind.is_symlink() {
+                "a link"
+            } else {
+                "no regular file"
+            };
+            let reason = format!("it is {kind}; only files themselves are read");
+            self.discovery.refused.push(NotTaken { source, name, reason });
+            return Ok(());
+        }
+        let stamp = match entry.metadata().and_then(|metadata| Stamp::of(&metadata)) {
+            Ok(stamp) => stamp,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let reason = "it went away while the folder was listed".to_owned();
+                self.discovery.waiting.push(NotTaken { source, name, reason });
+                return Ok(());
+            }
+            Err(error) => return Err(Problem::Listing(error)),
+        };
         let (stem, _) = split_ending(&name);
         let (base, part) = split_part(&stem);
-        let file = FoundFile { path: entry.path(), name, modified, part };
-        found.entry((source.to_owned(), base)).or_default().push(file);
+        let sha256 = self.readiness.sha256(&name);
+        let file = FoundFile { path: entry.path(), name, stamp, part, sha256 };
+        self.found.entry((source, base)).or_default().push(file);
+        Ok(())
     }
-    discovery.unclaimed.sort();
-    for ((source, base), mut files) in found {
-        let written = files.iter().map(|file| file.modified.date_naive()).max();
-        let Some(export_date) = date_in(&base).or(written) else { continue };
-        files.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name)));
-        discovery.exports.entry(source).or_default().push(FoundExport { export_date, files });
+
+    fn finish(self) -> Discovery {
+        let Self { readiness, found, mut discovery } = self;
+        for ((source, base), mut files) in found {
+            let written = files.iter().map(|file| file.stamp.modified.date_naive()).max();
+            let Some(export_date) = date_in(&base).or(written) else { continue };
+            files.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name)));
+            let reasons = missing_part(&files).map(|reason| vec![Some(reason); files.len()]);
+            let reasons = reasons.unwrap_or_else(|| files.iter().map(|file| readiness.why_waiting(file)).collect());
+            if reasons.iter().any(Option::is_some) {
+                // Parts of one export wait for each other.
+                let other = || "another part of its export waits".to_owned();
+                let waiting = files.into_iter().zip(reasons).map(|(file, reason)| NotTaken {
+                    source: source.clone(),
+                    name: file.name,
+                    reason: reason.unwrap_or_else(other),
+                });
+                discovery.waiting.extend(waiting);
+                continue;
+            }
+            discovery.exports.entry(source).or_default().push(FoundExport { export_date, files });
+        }
+        for exports in discovery.exports.values_mut() {
+            let written = |export: &FoundExport| export.files.iter().map(|file| file.stamp.modified).max();
+            exports.sort_by_key(|export| (export.export_date, written(export)));
+        }
+        discovery
     }
-    for exports in discovery.exports.values_mut() {
-        exports.sort_by_key(|export| (export.export_date, export.files.iter().map(|file| file.modified).max()));
+}
+
+/// Why the parts of an export, in order, are not all there.
+fn missing_part(files: &[FoundFile]) -> Option<String> {
+    let mut expected = files.first().map_or(0, |file| file.part.min(1));
+    for file in files {
+        // A compressed copy has the number of its original.
+        if file.part > expected {
+            return Some(format!("part {expected} of its export is not there yet"));
+        }
+        expected = file.part + 1;
     }
-    Ok(discovery)
+    None
 }
 
 struct SourceMatcher<'a> {
@@ -121,7 +219,7 @@ fn claim<'a>(matchers: &[SourceMatcher<'a>], file: &str) -> Result<Option<&'a st
 }
 
 /// Splits a file name in lower case into stem and ending; a compression ending goes with the one before it.
-fn split_ending(name: &str) -> (String, String) {
+pub(crate) fn split_ending(name: &str) -> (String, String) {
     let name = name.to_lowercase();
     for ending in [".csv.gz", ".csv.zst", ".csv", ".xlsx"] {
         if let Some(stem) = name.strip_suffix(ending) {

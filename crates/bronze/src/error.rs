@@ -43,13 +43,45 @@ pub enum BronzeError {
         /// The file.
         file: String,
     },
-    /// A header line whose quotation marks do not match.
-    #[error("source {source_name}: the header of the file {file} has quotation marks that do not match")]
+    /// A header line that cannot be read.
+    #[error("source {source_name}: the header of the file {file} has {problem}")]
     Header {
         /// The source.
         source_name: String,
         /// The file.
         file: String,
+        /// What it has.
+        problem: &'static str,
+    },
+    /// A file that may still be written: it waits for the next run.
+    #[error("source {source_name}: the file {file} is not read now: {why}")]
+    Changing {
+        /// The source.
+        source_name: String,
+        /// The file.
+        file: String,
+        /// What tells.
+        why: &'static str,
+    },
+    /// A manifest that cannot be read.
+    #[error("the manifest {} cannot be read: {source}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A header that is no column of a source whose columns are frozen.
+    #[error("source {source_name}: the file {file} has the column '{header}', which the source does not have")]
+    NewColumn {
+        /// The source.
+        source_name: String,
+        /// The file.
+        file: String,
+        /// The header.
+        header: String,
+        /// The column looked for in vain that looks most like it.
+        nearest: Option<String>,
     },
     /// A column that must be there is not.
     #[error("source {source_name}: the file {file} has no column '{header}'; its columns are {}", found.join(", "))]
@@ -66,7 +98,7 @@ pub enum BronzeError {
         found: Vec<String>,
     },
     /// A file beyond a limit.
-    #[error("source {source_name}: the file {file} exceeds the limit of {limit}")]
+    #[error("source {source_name}: the file {file} exceeds the limit of {limit}; nothing of it is taken")]
     Limit {
         /// The source.
         source_name: String,
@@ -115,6 +147,30 @@ pub enum BronzeError {
 }
 
 impl BronzeError {
+    /// Whether the file is only not complete yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::Changing { .. })
+    }
+
+    /// The file it is about, where it is about one.
+    #[must_use]
+    pub fn file(&self) -> Option<String> {
+        match self {
+            Self::File { path, .. } => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Self::Empty { file, .. }
+            | Self::Header { file, .. }
+            | Self::Changing { file, .. }
+            | Self::NewColumn { file, .. }
+            | Self::MissingColumn { file, .. }
+            | Self::Limit { file, .. }
+            | Self::Workbook { file, .. }
+            | Self::Parse { file, .. }
+            | Self::Conservation { file, .. } => Some(file.clone()),
+            Self::Folder { .. } | Self::Manifest { .. } | Self::ClaimedTwice { .. } | Self::Lake(_) => None,
+        }
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -125,6 +181,28 @@ impl BronzeError {
             )),
             Self::Empty { .. } => Some(
                 "the export was probably cut off; ask for it again or remove the file from the drop folder".to_owned(),
+            ),
+            Self::Header { problem, .. } if problem.contains("NUL") => Some(
+                "it looks like UTF-16 without a byte-order mark: set encoding = \"utf-16le\" for the source".to_owned(),
+            ),
+            Self::NewColumn { header, nearest, .. } => Some(match nearest {
+                Some(nearest) => format!("if '{header}' is the renamed '{nearest}', add it to that column's aliases"),
+                None => "new columns are refused because of columns = \"freeze\": declare it, or use \"evolve\" or \
+                         \"rescue\""
+                    .to_owned(),
+            }),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Some("ask for the file again, or remove it from the drop folder".to_owned())
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("let the user that runs medallion read the file".to_owned())
+            }
+            Self::Limit { .. } => {
+                Some("if the file is as it should be, raise the limit in [limits] of the customer's file".to_owned())
+            }
+            Self::MissingColumn { found, .. } if found.len() == 1 => Some(
+                "the header was read as a single column: fields have to be separated by comma, semicolon or tab"
+                    .to_owned(),
             ),
             Self::Lake(error) => error.hint(),
             _ => None,

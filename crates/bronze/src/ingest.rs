@@ -1,22 +1,31 @@
 //! One export of one source becomes a staged batch.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_lake::{Lake, LakeError};
 use medallion_pipeline::definition::FileFormat;
-use medallion_pipeline::{Reject, SourceTable};
-use polars::prelude::*;
+use medallion_pipeline::rejects::PARSE_RULES;
+use medallion_pipeline::{Column, Limits, Reject, SourceTable, TableSchema};
+use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::bytes;
-use crate::discovery::FoundExport;
+use crate::arrived::Arrived;
+use crate::blocks::{Block, Blocks, SetAside};
+use crate::discovery::{FoundExport, FoundFile};
 use crate::error::BronzeError;
-use crate::headers::{self, Mapping};
-use crate::structure::Structure;
-use crate::workbook;
+use crate::frame::{FileFrames, Framing};
+use crate::headers::{self, Drift, Mapping};
+use crate::row_groups::{Encoder, Writer};
+use crate::structure::Header;
+use crate::workbook::{self, Sheet};
+
+/// The bytes of an export that are kept in memory between hashing and parsing; what is beyond is read again.
+const ROOM: usize = 64 << 20;
+
+/// Digits of an export's hash: enough that nobody finds two exports with one hash.
+const HASH_DIGITS: usize = 32;
 
 /// What a run tells its ingest.
 #[derive(Debug, Clone)]
@@ -25,6 +34,8 @@ pub struct IngestOptions {
     pub run_id: String,
     /// The moment written to `_ingestion_timestamp`.
     pub now: DateTime<Utc>,
+    /// What a file may be at most.
+    pub limits: Limits,
 }
 
 /// What became of one file.
@@ -44,17 +55,19 @@ pub struct FileReport {
     pub records: u64,
     /// Records set aside while parsing.
     pub rejected: u64,
-    /// Headers that belong to no column; their fields are in `_rescued_data`.
-    pub rescued_columns: Vec<String>,
+    /// How its columns differ from what was defined.
+    #[serde(flatten)]
+    pub drift: Drift,
+    /// Numbers of records that hold lines which look like records, at most a hundred.
+    pub suspicious_records: Vec<u64>,
 }
+
+/// Numbers of suspicious records that a report lists.
+const MAX_SUSPICIOUS: usize = 100;
 
 /// A batch that is staged.
 #[derive(Debug)]
 pub struct Ingested {
-    /// Its id, the name of its folder in the bronze table.
-    pub batch_id: String,
-    /// The date of the export.
-    pub export_date: NaiveDate,
     /// Its files.
     pub files: Vec<FileReport>,
     /// Rows in bronze.
@@ -65,241 +78,242 @@ pub struct Ingested {
     pub staged: medallion_lake::StagedTable,
 }
 
+/// A file of an export that was read from its first byte to its last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    /// The file.
+    pub file: FoundFile,
+    /// BLAKE3 of its bytes after decompression.
+    pub hash: String,
+    /// Its bytes after decompression.
+    pub bytes: u64,
+}
+
 /// The content of an export, read once.
+#[derive(Debug)]
 pub struct ExportContent {
     /// The date of the export.
     pub export_date: NaiveDate,
     /// What identifies its content, whatever the files are called.
     pub hash: String,
-    files: Vec<(crate::FoundFile, bytes::Content)>,
+    /// All files of the export, copies of others among them.
+    pub files: Vec<ReadFile>,
+    arrived: Vec<Arrived>,
 }
 
 /// Reads the files of an export.
 ///
 /// # Errors
-/// If a file cannot be read or decompressed.
-pub fn read_export(source: &SourceTable, export: &FoundExport) -> Result<ExportContent, BronzeError> {
-    let read = |file: &crate::FoundFile| Ok((file.clone(), bytes::read(&source.name.table, file)?));
-    let mut files = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
+/// If a file cannot be read or decompressed, exceeds a limit, or is being written to ([`BronzeError::Changing`]).
+pub fn read_export(source: &SourceTable, export: &FoundExport, limits: &Limits) -> Result<ExportContent, BronzeError> {
+    let mut room = ROOM;
+    let read = |file: &FoundFile| Arrived::read(source, file, limits, &mut room);
+    let mut arrived = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
+    let read = |one: &Arrived| ReadFile { file: one.file.clone(), hash: one.hash.clone(), bytes: one.bytes };
+    let files = arrived.iter().map(read).collect();
     // The same content beside itself, such as a file and its compressed copy, is there once.
     let mut seen = HashSet::new();
-    files.retain(|(_, content)| seen.insert(content.hash.clone()));
-    let mut hasher = blake3::Hasher::new();
-    for (_, content) in &files {
-        hasher.update(content.hash.as_bytes());
-    }
-    let hash = hasher.finalize().to_hex()[..16].to_owned();
-    Ok(ExportContent { export_date: export.export_date, hash, files })
+    arrived.retain(|one| seen.insert(one.hash.clone()));
+    let hash = match arrived.as_slice() {
+        [only] => only.hash.clone(),
+        parts => {
+            let mut hasher = blake3::Hasher::new();
+            for part in parts {
+                hasher.update(part.hash.as_bytes());
+            }
+            hasher.finalize().to_hex().to_string()
+        }
+    };
+    Ok(ExportContent { export_date: export.export_date, hash: hash[..HASH_DIGITS].to_owned(), files, arrived })
 }
 
-/// Writes an export beside the bronze table, in a folder named `batch_id`.
+/// Writes an export beside the bronze table, in a folder named `batch_id`. `extra` are the columns that the table has
+/// beyond those of the source.
 ///
 /// # Errors
-/// If a file lacks a required column or cannot be parsed, or if the lake cannot be written.
+/// If a file lacks a required column, has one it may not have, exceeds a limit, cannot be parsed, or is being written
+/// to ([`BronzeError::Changing`]), or if the lake cannot be written.
 pub fn ingest(
     lake: &Lake,
     source: &SourceTable,
-    content: ExportContent,
+    content: &ExportContent,
+    extra: &[Column],
     batch_id: &str,
     options: &IngestOptions,
 ) -> Result<Ingested, BronzeError> {
     let area = lake.staging_area(&source.name, batch_id)?;
     let folder = area.to_file_path().map_err(|()| LakeError::InvalidLocation { location: area.to_string() })?;
-    let names: Vec<String> = content.files.iter().map(|(file, _)| file.name.clone()).collect();
-    let mut rejects = Vec::new();
-    let mut reports = Vec::new();
-    for (index, (file, content)) in content.files.into_iter().enumerate() {
-        let writer = BatchFile {
-            source,
-            batch_id,
-            name: file.name.clone(),
-            hash: content.hash.clone(),
-            target: folder.join(format!("part-{index:05}.parquet")),
-            options,
-        };
-        let mut report = FileReport {
-            name: file.name,
-            hash: content.hash,
-            bytes: content.arrived,
-            modified: file.modified,
-            encoding: (source.source.format == FileFormat::Csv).then_some(content.encoding),
-            records: 0,
-            rejected: 0,
-            rescued_columns: Vec::new(),
-        };
-        match source.source.format {
-            FileFormat::Csv => writer.csv(content.bytes, &mut report, &mut rejects)?,
-            FileFormat::Xlsx => writer.xlsx(content.bytes, &mut report)?,
-        }
-        reports.push(report);
+    // Every file gets the columns of all of them, so all headers come before the first row.
+    let mut extra = extra.to_vec();
+    let mut files = Vec::with_capacity(content.arrived.len());
+    for arrived in &content.arrived {
+        files.push(Part::open(source, arrived, &mut extra, options)?);
     }
-    let staged = lake.staged(&source.schema, &area)?;
+    let mut schema = source.schema.clone();
+    schema.columns.extend(extra);
+    let ingest = Ingest { lake, source, batch_id, options, schema: &schema };
+    let (mut reports, mut rejects) = (Vec::new(), Vec::new());
+    for (index, part) in files.into_iter().enumerate() {
+        let target = folder.join(format!("part-{index:05}.parquet"));
+        reports.push(ingest.part(part, target, &mut rejects)?);
+    }
+    let staged = lake.staged(&schema, &area)?;
     let expected: u64 = reports.iter().map(|report| report.records - report.rejected).sum();
     if staged.rows() != expected {
+        let names: Vec<&str> = reports.iter().map(|report| report.name.as_str()).collect();
         let (source_name, file) = (source.name.table.clone(), names.join(", "));
         return Err(BronzeError::Conservation { source_name, file, expected, found: staged.rows() });
     }
-    let (batch_id, export_date) = (batch_id.to_owned(), content.export_date);
-    Ok(Ingested { batch_id, export_date, files: reports, rows: staged.rows(), rejects, staged })
+    Ok(Ingested { files: reports, rows: staged.rows(), rejects, staged })
 }
 
-/// One file on its way into its batch.
-struct BatchFile<'a> {
+/// A file whose columns are known.
+struct Part<'a> {
+    arrived: &'a Arrived,
+    rows: Rows,
+    mapping: Mapping,
+}
+
+enum Rows {
+    Csv(Header),
+    Sheet(Sheet),
+}
+
+impl<'a> Part<'a> {
+    fn open(
+        source: &SourceTable,
+        arrived: &'a Arrived,
+        extra: &mut Vec<Column>,
+        options: &IngestOptions,
+    ) -> Result<Self, BronzeError> {
+        let (name, limits) = (&source.name.table, &options.limits);
+        let rows = match source.source.format {
+            FileFormat::Csv => Rows::Csv(arrived.header()?),
+            FileFormat::Xlsx => {
+                let bytes = arrived.all_bytes(limits.workbook, limits)?;
+                Rows::Sheet(workbook::read(name, arrived, source.source.sheet.as_deref(), bytes, limits)?)
+            }
+        };
+        let header = match &rows {
+            Rows::Csv(header) => &header.texts,
+            Rows::Sheet(sheet) => &sheet.header,
+        };
+        if header.len() > limits.columns {
+            return Err(arrived.limit(format!("{} columns", limits.columns)));
+        }
+        let mapping = headers::map(name, &source.source, &arrived.file.name, header, extra)?;
+        if source.schema.columns.len() + extra.len() > limits.columns {
+            return Err(arrived.limit(format!("{} columns of the bronze table", limits.columns)));
+        }
+        Ok(Self { arrived, rows, mapping })
+    }
+}
+
+struct Ingest<'a> {
+    lake: &'a Lake,
     source: &'a SourceTable,
     batch_id: &'a str,
-    name: String,
-    hash: String,
-    target: PathBuf,
     options: &'a IngestOptions,
+    schema: &'a TableSchema,
 }
 
-/// The number of a record in its file.
-const ROW: &str = "_source_row";
-/// Fields that have no column, while they are read.
-const SURPLUS: &str = "_surplus_";
-
-impl BatchFile<'_> {
-    fn csv(&self, bytes: Vec<u8>, report: &mut FileReport, rejects: &mut Vec<Reject>) -> Result<(), BronzeError> {
-        let empty = || BronzeError::Empty { source_name: self.source.name.table.clone(), file: self.name.clone() };
-        let structure = Structure::of(&bytes).ok_or_else(empty)?;
-        if structure.unsound_header {
-            let (source_name, file) = (self.source.name.table.clone(), self.name.clone());
-            return Err(BronzeError::Header { source_name, file });
+impl Ingest<'_> {
+    fn part(&self, part: Part<'_>, target: PathBuf, rejects: &mut Vec<Reject>) -> Result<FileReport, BronzeError> {
+        let Part { arrived, rows, mut mapping } = part;
+        let mut report = FileReport {
+            name: arrived.file.name.clone(),
+            hash: arrived.hash.clone(),
+            bytes: arrived.bytes,
+            modified: arrived.file.stamp.modified,
+            encoding: matches!(rows, Rows::Csv(_)).then(|| arrived.encoding.name()),
+            records: 0,
+            rejected: 0,
+            drift: std::mem::take(&mut mapping.drift),
+            suspicious_records: Vec::new(),
+        };
+        let frames = FileFrames {
+            source_columns: &self.source.source.columns,
+            schema: self.schema,
+            mapping: &mapping,
+            file: &arrived.file.name,
+            hash: &arrived.hash,
+            run_id: &self.options.run_id,
+            now: self.options.now,
+        };
+        let failed = |source| BronzeError::Parse {
+            source_name: self.source.name.table.clone(),
+            file: arrived.file.name.clone(),
+            source,
+        };
+        let encoder = Encoder::new(&frames.schema()).map_err(failed)?;
+        let mut writer = encoder.writer(&target, self.lake.gate()).map_err(failed)?;
+        match rows {
+            Rows::Sheet(sheet) => {
+                report.records = sheet.records.len() as u64;
+                if let Some(frame) = frames.of_sheet(&sheet).map_err(failed)? {
+                    writer.write(&encoder.encode(&frame).map_err(failed)?).map_err(failed)?;
+                }
+            }
+            Rows::Csv(header) => {
+                let cursor = arrived.cursor();
+                let text = arrived.text(&cursor, &self.options.limits)?;
+                let mut blocks = Blocks::new(arrived, text, &header, &self.options.limits);
+                let framing = Framing::new(&frames, blocks.grammar());
+                let encode = |block: &Block| framing.frame(block)?.map(|frame| encoder.encode(&frame)).transpose();
+                let mut each = |block: Block| self.report(block, &mut report, rejects);
+                pump(&mut blocks, &encode, &mut writer, &mut each, &failed)?;
+                report.records = blocks.records();
+            }
         }
-        let mapping = headers::map(&self.source.name.table, &self.source.source, &self.name, &structure.header)?;
-        report.records = structure.records;
-        report.rejected = structure.unsound.len() as u64;
-        report.rescued_columns = mapping.surplus.iter().map(|(_, header)| header.clone()).collect();
-        rejects.extend(structure.unsound.iter().map(|record| Reject {
+        writer.finish().map_err(failed)?;
+        Ok(report)
+    }
+
+    fn report(&self, block: Block, report: &mut FileReport, rejects: &mut Vec<Reject>) {
+        report.rejected += block.set_aside.len() as u64;
+        let room = MAX_SUSPICIOUS - report.suspicious_records.len();
+        report.suspicious_records.extend(block.suspicious.into_iter().take(room));
+        rejects.extend(block.set_aside.into_iter().map(|record| self.reject(record, &report.name)));
+    }
+
+    fn reject(&self, record: SetAside, file: &str) -> Reject {
+        Reject {
             batch_id: self.batch_id.to_owned(),
             source: self.source.name.table.clone(),
-            file: self.name.clone(),
+            file: file.to_owned(),
             row: i64::try_from(record.number).unwrap_or(i64::MAX),
             column: None,
-            rule: record.why.rule().to_owned(),
-            reason: record.why.reason(),
-            raw: Reject::raw_of(&String::from_utf8_lossy(&bytes[record.bytes.clone()])),
-        }));
-        let bytes = structure.cleaned(&bytes).unwrap_or(bytes);
-        self.parse(bytes, &structure, &mapping).map_err(|source| BronzeError::Parse {
-            source_name: self.source.name.table.clone(),
-            file: self.name.clone(),
-            source,
-        })
-    }
-
-    fn parse(&self, bytes: Vec<u8>, structure: &Structure, mapping: &Mapping) -> PolarsResult<()> {
-        let fields = (0..structure.header.len()).map(|place| Field::new(field_name(place), DataType::String));
-        let fields: Schema = fields.collect();
-        if structure.sound() == 0 {
-            return self.write(DataFrame::empty_with_schema(&fields).lazy().with_row_index(ROW, Some(1)), mapping);
+            rule: PARSE_RULES[record.why.place()].to_owned(),
+            reason: format!("line {}: {}", record.line, record.why.reason()),
+            raw: record.raw,
         }
-        let row_index = RowIndex { name: ROW.into(), offset: 1 };
-        let all_sound = structure.unsound.is_empty();
-        let frame = LazyCsvReader::new_with_sources(ScanSources::Buffers(Arc::new([bytes.into()])))
-            .with_has_header(true)
-            .with_schema(Some(Arc::new(fields)))
-            .with_separator(structure.delimiter)
-            .with_missing_is_null(true)
-            .with_row_index(all_sound.then_some(row_index))
-            .finish()?;
-        let frame = if all_sound {
-            frame
-        } else {
-            let numbers: Vec<i64> = structure.sound_numbers().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
-            let mut read = frame.collect()?;
-            read.with_column(Column::new(ROW.into(), numbers))?;
-            read.lazy()
-        };
-        self.write(frame, mapping)
     }
+}
 
-    fn xlsx(&self, bytes: Vec<u8>, report: &mut FileReport) -> Result<(), BronzeError> {
-        let sheet = workbook::read(&self.source.name.table, &self.name, self.source.source.sheet.as_deref(), bytes)?;
-        let mapping = headers::map(&self.source.name.table, &self.source.source, &self.name, &sheet.header)?;
-        report.records = sheet.records.len() as u64;
-        report.rescued_columns = mapping.surplus.iter().map(|(_, header)| header.clone()).collect();
-        let column = |place: usize| {
-            let texts: Vec<Option<&str>> =
-                sheet.records.iter().map(|record| record.get(place).and_then(Option::as_deref)).collect();
-            Column::new(field_name(place), texts)
-        };
-        let columns = (0..sheet.header.len()).map(column).collect();
-        let frame = DataFrame::new(sheet.records.len(), columns).map(|frame| frame.lazy().with_row_index(ROW, Some(1)));
-        frame.and_then(|frame| self.write(frame, &mapping)).map_err(|source| BronzeError::Parse {
-            source_name: self.source.name.table.clone(),
-            file: self.name.clone(),
-            source,
-        })
-    }
-
-    /// Puts the fields under their columns, adds the audit columns and writes the file.
-    fn write(&self, frame: LazyFrame, mapping: &Mapping) -> PolarsResult<()> {
-        let mut columns: Vec<Expr> = Vec::with_capacity(mapping.columns.len() + 6);
-        for (column, place) in self.source.source.columns.iter().zip(&mapping.columns) {
-            let text = place.map_or_else(|| lit(NULL).cast(DataType::String), |place| col(field_name(place)));
-            columns.push(text.alias(&column.name));
+/// Encodes blocks on all threads while the next ones are read, and writes them in order.
+fn pump(
+    blocks: &mut Blocks<'_>,
+    encode: &(impl Fn(&Block) -> polars::prelude::PolarsResult<Option<crate::row_groups::RowGroup>> + Sync),
+    writer: &mut Writer,
+    each: &mut impl FnMut(Block),
+    failed: &impl Fn(polars::prelude::PolarsError) -> BronzeError,
+) -> Result<(), BronzeError> {
+    let several = rayon::current_num_threads();
+    let mut now = take(blocks, several)?;
+    while !now.is_empty() {
+        let (next, groups) = rayon::join(
+            || take(blocks, several),
+            || now.par_iter().map(encode).collect::<polars::prelude::PolarsResult<Vec<_>>>(),
+        );
+        for group in groups.map_err(failed)?.into_iter().flatten() {
+            writer.write(&group).map_err(failed)?;
         }
-        let moment = self.options.now.timestamp_micros();
-        let timestamp = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
-        columns.push(lit(moment).cast(timestamp).alias("_ingestion_timestamp"));
-        columns.push(lit(self.name.clone()).alias("_source_file"));
-        columns.push(col(ROW).cast(DataType::Int64));
-        columns.push(lit(self.hash.clone()).alias("_source_hash"));
-        columns.push(lit(self.options.run_id.clone()).alias("_run_id"));
-        columns.push(rescued(mapping).alias("_rescued_data"));
-        write_parquet(frame.select(columns), &self.target)
+        now.drain(..).for_each(&mut *each);
+        now = next?;
     }
+    Ok(())
 }
 
-fn field_name(place: usize) -> PlSmallStr {
-    PlSmallStr::from_string(format!("field_{place}"))
-}
-
-/// The fields without a column as a JSON object, NULL where a record has none.
-fn rescued(mapping: &Mapping) -> Expr {
-    if mapping.surplus.is_empty() {
-        return lit(NULL).cast(DataType::String);
-    }
-    let headers = distinct(mapping.surplus.iter().map(|(_, header)| header.as_str()));
-    let fields: Vec<Expr> =
-        mapping.surplus.iter().map(|(place, _)| col(field_name(*place)).alias(format!("{SURPLUS}{place}"))).collect();
-    let to_json = move |columns: &mut [Column]| {
-        let texts: Vec<&StringChunked> = columns.iter().map(|column| column.str()).collect::<PolarsResult<_>>()?;
-        let rows = columns.first().map_or(0, Column::len);
-        let objects = (0..rows).map(|row| {
-            let pairs = headers.iter().zip(&texts).filter_map(|(header, text)| Some((header, text.get(row)?)));
-            let object: serde_json::Map<String, serde_json::Value> =
-                pairs.map(|(header, text)| (header.clone(), text.into())).collect();
-            (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
-        });
-        Ok(StringChunked::from_iter_options("_rescued_data".into(), objects).into_column())
-    };
-    map_multiple(to_json, fields, |_, _| Ok(Field::new("_rescued_data".into(), DataType::String)))
-}
-
-/// Headers that occur again get a number: `Extra`, `Extra_2`.
-fn distinct<'a>(headers: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    headers
-        .map(|header| {
-            let numbered = (2..).map(|number| format!("{header}_{number}"));
-            let mut names = std::iter::once(header.to_owned()).chain(numbered);
-            names.find(|name| seen.insert(name.clone())).unwrap_or_default()
-        })
-        .collect()
-}
-
-/// Streams a frame into one Parquet file, rows in their order.
-fn write_parquet(frame: LazyFrame, target: &Path) -> PolarsResult<()> {
-    let options = ParquetWriteOptions { compression: ParquetCompression::Snappy, ..Default::default() };
-    let target = SinkTarget::Path(PlRefPath::try_from_path(target)?);
-    frame
-        .sink(
-            SinkDestination::File { target },
-            FileWriteFormat::Parquet(Arc::new(options)),
-            UnifiedSinkArgs::default(),
-        )?
-        .collect_with_engine(Engine::Streaming)
-        .map(|_| ())
+fn take(blocks: &mut Blocks<'_>, several: usize) -> Result<Vec<Block>, BronzeError> {
+    std::iter::from_fn(|| blocks.next().transpose()).take(several).collect()
 }

@@ -1,15 +1,30 @@
 //! Drop folder to bronze: what arrived, every field as the text it came as, with where it came from beside it.
 //!
-//! [`discover`] finds the files, [`ingest`] turns one export into a staged bronze table.
+//! What happens to a file, in the order of the modules: [`discover`] finds it (`discovery`), or lets it wait
+//! (`readiness`). [`read_export`] opens it (`opened`), reads its decompressed bytes within the limits (`stream`) and
+//! knows its hash, encoding and header (`arrived`). [`ingest()`] decodes it (`text`), sets aside what is no record
+//! (`structure`, `blocks`), puts fields under columns (`headers`, `frame`; `workbook` for sheets) and stages them
+//! (`row_groups`). [`put_away`] moves or removes it when all is published.
 
-mod bytes;
+mod arrived;
+mod blocks;
 pub mod discovery;
 pub mod error;
+mod frame;
 mod headers;
 pub mod ingest;
+mod opened;
+mod put_away;
+mod readiness;
+mod row_groups;
+mod stream;
 mod structure;
+mod text;
 mod workbook;
 
-pub use discovery::{Discovery, FoundExport, FoundFile, discover};
+pub use discovery::{Discovery, FoundExport, FoundFile, NotTaken, discover};
 pub use error::BronzeError;
-pub use ingest::{ExportContent, FileReport, IngestOptions, Ingested, ingest, read_export};
+pub use headers::{AddedColumn, Drift, RenamedHeader};
+pub use ingest::{ExportContent, FileReport, IngestOptions, Ingested, ReadFile, ingest, read_export};
+pub use opened::Stamp;
+pub use put_away::put_away;

@@ -1,9 +1,12 @@
 //! Workbooks: the cells of one sheet as text.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
+use medallion_pipeline::Limits;
+use zip::ZipArchive;
 
+use crate::arrived::Arrived;
 use crate::error::BronzeError;
 
 /// The header and the records of a sheet.
@@ -12,10 +15,23 @@ pub(crate) struct Sheet {
     pub records: Vec<Vec<Option<String>>>,
 }
 
-/// Reads the sheet `sheet`, or the only one.
-pub(crate) fn read(source: &str, file: &str, sheet: Option<&str>, bytes: Vec<u8>) -> Result<Sheet, BronzeError> {
+/// Reads the sheet `sheet`, or the first one.
+pub(crate) fn read(
+    source: &str,
+    arrived: &Arrived,
+    sheet: Option<&str>,
+    bytes: Vec<u8>,
+    limits: &Limits,
+) -> Result<Sheet, BronzeError> {
+    let file = arrived.file.name.as_str();
     let error =
         |message: String| BronzeError::Workbook { source_name: source.to_owned(), file: file.to_owned(), message };
+    if bytes.is_empty() {
+        return Err(BronzeError::Empty { source_name: source.to_owned(), file: file.to_owned() });
+    }
+    if unpacks_to_more(&bytes, limits.workbook).map_err(|problem| error(problem.to_string()))? {
+        return Err(arrived.limit(format!("{} for workbooks, unpacked", bytesize::ByteSize(limits.workbook))));
+    }
     let mut workbook: Xlsx<_> =
         Xlsx::new(Cursor::new(bytes)).map_err(|problem: calamine::XlsxError| error(problem.to_string()))?;
     let names = workbook.sheet_names();
@@ -24,24 +40,38 @@ pub(crate) fn read(source: &str, file: &str, sheet: Option<&str>, bytes: Vec<u8>
         return Err(error(format!("it has no sheet '{wanted}'; its sheets are {}", names.join(", "))));
     };
     let range = workbook.worksheet_range(&name).map_err(|problem| error(problem.to_string()))?;
-    let mut rows = range.rows();
-    let header = rows.next().map(|row| row.iter().map(|cell| text(cell).unwrap_or_default()).collect());
+    let rows = range.rows().map(|row| row.iter().map(text).collect::<Vec<Option<String>>>());
+    let mut rows = rows.filter(|row| row.iter().any(Option::is_some));
+    let header = rows.next().map(|row| row.into_iter().map(Option::unwrap_or_default).collect());
     let empty = || BronzeError::Empty { source_name: source.to_owned(), file: file.to_owned() };
-    let header: Vec<String> = header.ok_or_else(empty)?;
-    let records = rows.map(|row| row.iter().map(text).collect()).filter(|row: &Vec<_>| row.iter().any(Option::is_some));
-    Ok(Sheet { header, records: records.collect() })
+    Ok(Sheet { header: header.ok_or_else(empty)?, records: rows.collect() })
+}
+
+/// Whether the entries of a workbook are more than `most` bytes together. What they say of their size is not trusted.
+fn unpacks_to_more(bytes: &[u8], most: u64) -> io::Result<bool> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(io::Error::other)?;
+    let mut left = most;
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(io::Error::other)?;
+        let unpacked = io::copy(&mut entry.take(left + 1), &mut io::sink())?;
+        if unpacked > left {
+            return Ok(true);
+        }
+        left -= unpacked;
+    }
+    Ok(false)
 }
 
 /// A cell as the text a CSV export would hold.
 fn text(cell: &Data) -> Option<String> {
     match cell {
-        Data::Empty | Data::Error(_) => None,
+        Data::Empty => None,
         Data::DateTime(moment) => {
             let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
             let date = format!("{year:04}-{month:02}-{day:02}");
             let whole_day = (hour, minute, second) == (0, 0, 0);
             Some(if whole_day { date } else { format!("{date} {hour:02}:{minute:02}:{second:02}") })
         }
-        other => Some(other.to_string()),
+        other => Some(other.to_string()).filter(|text| !text.is_empty()),
     }
 }

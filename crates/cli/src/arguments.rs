@@ -169,6 +169,12 @@ pub(crate) struct RunArguments {
     /// Memory for queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
+    /// Publish although SOURCE has far fewer records than last time; may be given several times
+    ///
+    /// An export that is much shorter than the last published one fails the run with exit code 4 (min_ratio and
+    /// min_rows of the source say when), because it may have been cut off. This takes it as it is, in this run.
+    #[arg(long, value_name = "SOURCE", value_parser = NonEmptyStringValueParser::new())]
+    pub accept_shrink: Vec<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
 }

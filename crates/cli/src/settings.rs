@@ -148,22 +148,89 @@ impl ProjectSettings {
 
     pub(crate) fn run_options(&self, run: &RunArguments) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {
         let pipeline = Arc::new(self.pipeline(&run.place)?);
+        for source in &run.accept_shrink {
+            pipeline.check_source("--accept-shrink", source)?;
+        }
         let sql = self.sql(run.memory_limit.as_ref())?;
         let options = |customer: Result<Customer, Failure>| {
+            let customer = customer?;
             Ok(RunOptions {
-                customer: customer?,
-                pipeline: Arc::clone(&pipeline),
+                pipeline: own_pipeline(&pipeline, &customer)?,
+                customer,
                 lake: self.lake(&run.place),
                 as_of: run.as_of,
                 sql: sql.clone(),
+                accept_shrink: run.accept_shrink.iter().cloned().collect(),
+                gate: Arc::new(medallion_lake::OpenGate),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())
     }
 }
 
+/// The pipeline as the customer's file has it; customers without a word on sources share one.
+fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
+    if customer.sources.is_empty() {
+        return Ok(Arc::clone(pipeline));
+    }
+    let own = pipeline.for_customer(customer).map_err(|error| Failure::from(error).customer(customer.id.as_str()))?;
+    Ok(Arc::new(own))
+}
+
 /// A customer id from the command line.
 pub(crate) fn customer_id(text: &str) -> Result<CustomerId, Failure> {
     text.parse()
         .map_err(|error: medallion_pipeline::DefinitionError| Failure::new(Exit::Configuration, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    /// What `medallion run` makes of the customers `plain` and `own`, whose file has the given lines on sources.
+    fn resolve(own: &str, options: &[&str]) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let customers = folder.path().join("customers");
+        std::fs::create_dir(&customers).unwrap();
+        std::fs::write(customers.join("plain.toml"), "source = \"drop\"\n").unwrap();
+        std::fs::write(customers.join("own.toml"), format!("source = \"drop\"\n{own}\n")).unwrap();
+        let project = folder.path().to_str().unwrap();
+        let start = ["medallion", "--project", project, "run", "-c", "own", "-c", "plain"];
+        let Arguments { global, command } = Arguments::try_parse_from(start.iter().chain(options)).unwrap();
+        let Command::Run(run) = command else { panic!("not a run") };
+        ProjectSettings::read(&global)?.run_options(&run)
+    }
+
+    #[test]
+    fn a_customers_sources_are_its_own() {
+        let options = resolve("[sources.seminar_attendance]\nrequired = true", &[]).unwrap();
+        let required: Vec<bool> = options
+            .iter()
+            .map(|options| options.as_ref().unwrap().pipeline.sources["seminar_attendance"].source.required)
+            .collect();
+        assert_eq!(required, [true, false]);
+    }
+
+    #[test]
+    fn an_override_of_no_source_is_that_customers_own_failure() {
+        let options = resolve("[sources.user]\nrequired = true", &[]).unwrap();
+        let failure = options[0].as_ref().unwrap_err();
+        assert_eq!((failure.exit, failure.customer.as_deref()), (Exit::Configuration, Some("own")));
+        let expected = "own.toml:2:10: there is no source 'user' in the pipeline totara";
+        assert!(failure.message.ends_with(expected), "{}", failure.message);
+        assert_eq!(failure.hint.as_deref(), Some("did you mean 'users'?"));
+        assert!(options[1].is_ok(), "the other customer runs");
+    }
+
+    #[test]
+    fn shrinking_is_accepted_of_known_sources_only() {
+        let failure = resolve("", &["--accept-shrink", "users", "--accept-shrink", "scrom"]).unwrap_err();
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert_eq!(failure.message, "--accept-shrink: there is no source 'scrom' in the pipeline totara");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean 'scorm'?"));
+    }
 }

@@ -13,7 +13,8 @@ use deltalake::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
 use medallion_pipeline::TableName;
 use serde_json::Value;
 
-use crate::durable::{self, DurableDisk};
+use crate::disk::blocking;
+use crate::durable::DurableDisk;
 use crate::error::LakeError;
 use crate::place::{LOG_FOLDER, Lake};
 use crate::staging::{StagedFile, StagedTable};
@@ -49,9 +50,13 @@ impl Lake {
     /// none; without files it is an empty table. May be called for several tables at the same time, from a
     /// Tokio runtime.
     ///
+    /// Appended files may bring further columns, which are NULL in the rows that are there; the staged schema, its
+    /// order and its descriptions are then the table's.
+    ///
     /// # Errors
-    /// If the Delta log cannot be read or written, somebody else commits to the table, or rows to append have
-    /// other columns.
+    /// If the Delta log cannot be read or written, somebody else commits to the table, or rows to append lack a
+    /// column of the table or have another type for it. Only a disk that fails for good can leave the commit in the
+    /// log after an error.
     pub async fn commit(&self, staged: &StagedTable, mode: CommitMode, info: &CommitInfo) -> Result<u64, LakeError> {
         let table = &staged.schema.name;
         self.table_folder(table)?;
@@ -75,6 +80,36 @@ impl Lake {
         let committed = write_commit(delta.log_store(), state, actions, operation, info).await;
         let committed = committed.map_err(|error| self.commit_error(table, error))?;
         Ok(self.after_commit(table, committed).await)
+    }
+
+    /// Takes files out of a table in one commit, those whose folder below the table's is in `folders`: the batches
+    /// or runs that staged them. Columns stay, and so do the files on the disk, for older versions to read. `None`,
+    /// and no commit, if the table has no such file.
+    ///
+    /// # Errors
+    /// If the Delta log cannot be read or written, or somebody else commits to the table.
+    pub async fn retire(
+        &self,
+        table: &TableName,
+        folders: &BTreeSet<String>,
+        info: &CommitInfo,
+    ) -> Result<Option<u64>, LakeError> {
+        if !self.has_log(table)? {
+            return Ok(None);
+        }
+        let delta = self.load(table, None).await?;
+        let state = delta.snapshot().map_err(self.delta_error(table, "read"))?;
+        let retired = |path: &str| path.split('/').next().is_some_and(|folder| folders.contains(folder));
+        let current = state.log_data();
+        let removed = current.iter().filter(|file| retired(&file.path()));
+        let actions: Vec<Action> = removed.map(|file| Action::Remove(file.remove_action(true))).collect();
+        if actions.is_empty() {
+            return Ok(None);
+        }
+        let operation = DeltaOperation::Delete { predicate: None };
+        let committed = write_commit(delta.log_store(), Some(state), actions, operation, info).await;
+        let committed = committed.map_err(|error| self.commit_error(table, error))?;
+        Ok(Some(self.after_commit(table, committed).await))
     }
 
     /// Reads the Delta log of a table that has one.
@@ -113,7 +148,7 @@ impl Lake {
     fn delta_builder(&self, table: &TableName) -> Result<DeltaTableBuilder, LakeError> {
         let url = self.folder_url(&self.table_folder(table)?)?;
         let builder = DeltaTableBuilder::from_url(url.clone()).map_err(self.delta_error(table, "open"))?;
-        Ok(builder.with_storage_backend(Arc::new(DurableDisk::new()), url))
+        Ok(builder.with_storage_backend(Arc::new(DurableDisk::new(self.disk().clone())), url))
     }
 
     /// The actions that turn an existing table into the staged one.
@@ -157,11 +192,12 @@ impl Lake {
             let above = path.ancestors().skip(1).take_while(|above| above.starts_with(self.folder()));
             folders.extend(above.map(PathBuf::from));
         }
+        let disk = self.disk().clone();
         let work = move || {
-            files.iter().try_for_each(|path| durable::sync_file(path))?;
-            folders.iter().try_for_each(|path| durable::sync_folder(path))
+            files.iter().try_for_each(|path| disk.sync_file(path))?;
+            folders.iter().try_for_each(|path| disk.sync_folder(path))
         };
-        durable::blocking(work).await.map_err(LakeError::io(
+        blocking(work).await.map_err(LakeError::io(
             self.customer(),
             &self.table_folder(&staged.schema.name)?,
             "bring to disk the files of",

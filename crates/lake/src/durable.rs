@@ -1,13 +1,13 @@
-//! Files that are whole or not there, also after a power loss: object_store never syncs what it writes.
+//! The disk as deltalake sees it: object_store never syncs what it writes, and knows no gate.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
@@ -15,89 +15,33 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use tempfile::NamedTempFile;
 
-/// Writes a file that must not exist yet; fails with [`ErrorKind::AlreadyExists`] if it does.
-pub(crate) fn create_new(path: &Path, content: &[Bytes]) -> io::Result<()> {
-    written(path, content)?.persist_noclobber(path).map_err(|error| error.error)?;
-    sync_folder(parent(path))
-}
-
-/// Writes a file, in place of an older one if there is one.
-pub(crate) fn replace(path: &Path, content: &[Bytes]) -> io::Result<()> {
-    written(path, content)?.persist(path).map_err(|error| error.error)?;
-    sync_folder(parent(path))
-}
-
-/// Waits until a file written by somebody else is on the disk.
-pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Waits until the names in a folder are on the disk.
-#[cfg(unix)]
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Folders cannot be synced here; the file system orders names itself.
-#[cfg(not(unix))]
-pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Runs something that waits for the disk without holding up other tables.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn written(path: &Path, content: &[Bytes]) -> io::Result<NamedTempFile> {
-    let folder = parent(path);
-    let mut file = match temporary(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            fs::create_dir_all(folder)?;
-            temporary(folder)?
-        }
-        other => other?,
-    };
-    for part in content {
-        file.write_all(part)?;
-    }
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// The name begins with `_`, which readers of Delta tables skip.
-fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("_writing_").suffix(".tmp");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
+use crate::disk::{Disk, blocking};
+use crate::gate::Operation;
 
 /// The local disk as an object store whose writes have reached the disk when they return.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct DurableDisk {
-    disk: LocalFileSystem,
+    store: LocalFileSystem,
+    disk: Disk,
 }
 
 impl DurableDisk {
     /// The whole disk: paths are relative to its root.
-    pub(crate) fn new() -> Self {
-        Self { disk: LocalFileSystem::new() }
+    pub(crate) fn new(disk: Disk) -> Self {
+        Self { store: LocalFileSystem::new(), disk }
+    }
+
+    /// Asks the gate about a change that object_store makes.
+    fn pass(&self, operation: Operation, location: &StorePath) -> Result<()> {
+        let path = self.store.path_to_filesystem(location)?;
+        self.disk.pass(operation, &path).map_err(|error| store_error(location, error))
     }
 }
 
 impl fmt::Display for DurableDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Durable{}", self.disk)
+        write!(f, "Durable{}", self.store)
     }
 }
 
@@ -107,11 +51,12 @@ impl ObjectStore for DurableDisk {
         let create = match options.mode {
             PutMode::Create => true,
             PutMode::Overwrite => false,
-            PutMode::Update(_) => return self.disk.put_opts(location, payload, options).await,
+            PutMode::Update(_) => return self.store.put_opts(location, payload, options).await,
         };
-        let path = self.disk.path_to_filesystem(location)?;
+        let path = self.store.path_to_filesystem(location)?;
         let content: Vec<Bytes> = payload.into_iter().collect();
-        let write = move || if create { create_new(&path, &content) } else { replace(&path, &content) };
+        let disk = self.disk.clone();
+        let write = move || if create { disk.create_new(&path, &content) } else { disk.replace(&path, &content) };
         blocking(write).await.map_err(|error| store_error(location, error))?;
         Ok(PutResult { e_tag: None, version: None })
     }
@@ -121,24 +66,30 @@ impl ObjectStore for DurableDisk {
         location: &StorePath,
         _options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        let path = self.disk.path_to_filesystem(location)?;
-        Ok(Box::new(DurableUpload { location: location.clone(), path, content: Vec::new() }))
+        let path = self.store.path_to_filesystem(location)?;
+        Ok(Box::new(DurableUpload { location: location.clone(), path, content: Vec::new(), disk: self.disk.clone() }))
     }
 
     async fn get_opts(&self, location: &StorePath, options: GetOptions) -> Result<GetResult> {
-        self.disk.get_opts(location, options).await
+        self.store.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &StorePath, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.disk.get_ranges(location, ranges).await
+        self.store.get_ranges(location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<StorePath>>) -> BoxStream<'static, Result<StorePath>> {
-        self.disk.delete_stream(locations)
+        let gated = self.clone();
+        let allowed = locations.map(move |location| {
+            let location = location?;
+            gated.pass(Operation::Remove, &location)?;
+            Ok(location)
+        });
+        self.store.delete_stream(allowed.boxed())
     }
 
     fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.disk.list(prefix)
+        self.store.list(prefix)
     }
 
     fn list_with_offset(
@@ -146,19 +97,21 @@ impl ObjectStore for DurableDisk {
         prefix: Option<&StorePath>,
         offset: &StorePath,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.disk.list_with_offset(prefix, offset)
+        self.store.list_with_offset(prefix, offset)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> Result<ListResult> {
-        self.disk.list_with_delimiter(prefix).await
+        self.store.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &StorePath, to: &StorePath, options: CopyOptions) -> Result<()> {
-        self.disk.copy_opts(from, to, options).await
+        self.pass(Operation::Copy, to)?;
+        self.store.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &StorePath, to: &StorePath, options: RenameOptions) -> Result<()> {
-        self.disk.rename_opts(from, to, options).await
+        self.pass(Operation::Rename, to)?;
+        self.store.rename_opts(from, to, options).await
     }
 }
 
@@ -166,8 +119,9 @@ impl ObjectStore for DurableDisk {
 #[derive(Debug)]
 struct DurableUpload {
     location: StorePath,
-    path: std::path::PathBuf,
+    path: PathBuf,
     content: Vec<Bytes>,
+    disk: Disk,
 }
 
 #[async_trait]
@@ -178,8 +132,8 @@ impl MultipartUpload for DurableUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let (path, content) = (self.path.clone(), std::mem::take(&mut self.content));
-        blocking(move || replace(&path, &content)).await.map_err(|error| store_error(&self.location, error))?;
+        let (path, content, disk) = (self.path.clone(), std::mem::take(&mut self.content), self.disk.clone());
+        blocking(move || disk.replace(&path, &content)).await.map_err(|error| store_error(&self.location, error))?;
         Ok(PutResult { e_tag: None, version: None })
     }
 
@@ -202,15 +156,25 @@ fn store_error(location: &StorePath, error: io::Error) -> object_store::Error {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+    use std::fs;
+    use std::sync::Arc;
+
+    use futures::stream;
     use object_store::ObjectStoreExt;
 
     use super::*;
+    use crate::gate::OpenGate;
+    use crate::testing::FaultyGate;
+
+    fn open_disk() -> DurableDisk {
+        DurableDisk::new(Disk::new(Arc::new(OpenGate)))
+    }
 
     #[tokio::test]
     async fn a_conditional_put_never_replaces() {
         let folder = tempfile::tempdir().unwrap();
         let location = StorePath::from_absolute_path(folder.path().join("new/00000000000000000000.json")).unwrap();
-        let store = DurableDisk::new();
+        let store = open_disk();
         let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         store.put_opts(&location, "first".into(), create()).await.unwrap();
         let error = store.put_opts(&location, "second".into(), create()).await.unwrap_err();
@@ -225,12 +189,33 @@ mod tests {
     async fn an_upload_in_parts_appears_when_complete() {
         let folder = tempfile::tempdir().unwrap();
         let location = StorePath::from_absolute_path(folder.path().join("checkpoint.parquet")).unwrap();
-        let store = DurableDisk::new();
+        let store = open_disk();
         let mut upload = store.put_multipart(&location).await.unwrap();
         upload.put_part("one ".into()).await.unwrap();
         upload.put_part("two".into()).await.unwrap();
         assert!(store.head(&location).await.is_err());
         upload.complete().await.unwrap();
         assert_eq!(store.get(&location).await.unwrap().bytes().await.unwrap(), "one two");
+    }
+
+    #[tokio::test]
+    async fn removing_copying_and_renaming_pass_the_gate() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = |name: &str| StorePath::from_absolute_path(folder.path().join(name)).unwrap();
+        let (one, other) = (location("one"), location("other"));
+        open_disk().put(&one, "content".into()).await.unwrap();
+
+        let closed = DurableDisk::new(Disk::new(Arc::new(FaultyGate::failing(0, true))));
+        closed.copy(&one, &other).await.unwrap_err();
+        closed.rename(&one, &other).await.unwrap_err();
+        let removed: Vec<_> = closed.delete_stream(stream::iter([Ok(one.clone())]).boxed()).collect().await;
+        assert!(matches!(&removed[..], [Err(_)]), "{removed:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        let open = open_disk();
+        open.copy(&one, &other).await.unwrap();
+        let both = stream::iter([Ok(one), Ok(other)]).boxed();
+        assert_eq!(open.delete_stream(both).filter(|removed| std::future::ready(removed.is_ok())).count().await, 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

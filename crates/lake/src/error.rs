@@ -214,6 +214,33 @@ pub enum LakeError {
         /// The schema it names.
         found: String,
     },
+    /// A line of the ledger is not readable.
+    #[error("customer '{customer}': {}, line {line} is not an entry of the ledger: {source}", path.display())]
+    LedgerLine {
+        /// The customer.
+        customer: String,
+        /// The ledger.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A line of the ledger of a form this build does not know.
+    #[error(
+        "customer '{customer}': {}, line {line} has the schema '{found}', expected 'medallion/ledger/v1'",
+        path.display()
+    )]
+    LedgerSchema {
+        /// The customer.
+        customer: String,
+        /// The ledger.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// The schema it names.
+        found: String,
+    },
     /// The release has been published before.
     #[error("customer '{customer}': release {release} exists already as {}", path.display())]
     ReleaseExists {
@@ -259,6 +286,11 @@ impl LakeError {
                 "let only medallion write to the lake; 'medallion run --full-refresh' rebuilds silver and gold tables"
             }
             Self::ReleaseSchema { .. } => "use the build of medallion that wrote the release, or a newer one",
+            Self::LedgerLine { .. } => {
+                "keep a copy of the file, then restore it from a backup or repair the line: what it said of a batch \
+                 also stands in the commit info of that source's bronze table"
+            }
+            Self::LedgerSchema { .. } => "use the build of medallion that wrote the ledger, or a newer one",
             Self::ReleaseExists { .. } => "another run published meanwhile; run again",
             Self::NoRelease { .. } => "'medallion releases' lists the releases there are",
             Self::Io { source, .. } => return io_hint(source),

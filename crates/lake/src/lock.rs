@@ -2,12 +2,14 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::error::LakeError;
+use crate::gate::Operation;
 use crate::place::{Lake, MEDALLION_FOLDER};
 
 const SCHEMA: &str = "medallion/lock/v1";
@@ -36,6 +38,7 @@ pub struct LakeLock {
     path: PathBuf,
     file: File,
     holder: LockHolder,
+    disk: Disk,
 }
 
 impl Lake {
@@ -45,15 +48,8 @@ impl Lake {
     /// [`LakeError::Held`] if another run has it, in this process or another.
     pub fn lock(&self, run_id: &str) -> Result<LakeLock, LakeError> {
         self.check_run_id(run_id)?;
-        let path = self.make_folders(&[MEDALLION_FOLDER])?.join("lock");
-        self.refuse_link(&path)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(LakeError::io(self.customer(), &path, "open"))?;
+        let path = self.make_lasting_folders(&[MEDALLION_FOLDER])?.join("lock");
+        let mut file = self.lock_file(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -71,9 +67,17 @@ impl Lake {
             since,
             heartbeat: since,
         };
-        let mut lock = LakeLock { customer: self.customer().to_owned(), path, file, holder };
+        let mut lock = LakeLock { customer: self.customer().to_owned(), path, file, holder, disk: self.disk().clone() };
         lock.write()?;
         Ok(lock)
+    }
+
+    fn lock_file(&self, path: &Path) -> Result<File, LakeError> {
+        self.refuse_link(path)?;
+        let allowed = if path.exists() { Ok(()) } else { self.disk().pass(Operation::Write, path) };
+        allowed
+            .and_then(|()| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path))
+            .map_err(LakeError::io(self.customer(), path, "open"))
     }
 }
 
@@ -99,6 +103,7 @@ impl LakeLock {
 
     fn try_write(&mut self) -> io::Result<()> {
         let text = serde_json::to_string(&self.holder)?;
+        self.disk.pass(Operation::Write, &self.path)?;
         self.file.rewind()?;
         self.file.write_all(text.as_bytes())?;
         self.file.set_len(text.len() as u64)
@@ -108,7 +113,9 @@ impl LakeLock {
 impl Drop for LakeLock {
     fn drop(&mut self) {
         // Closing the file frees the lock in any case; an empty file says that nobody holds it.
-        let _ = self.file.set_len(0);
+        if self.disk.pass(Operation::Write, &self.path).is_ok() {
+            let _ = self.file.set_len(0);
+        }
         let _ = self.file.unlock();
     }
 }

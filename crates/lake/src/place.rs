@@ -1,14 +1,17 @@
 //! Where a customer's files are: folders, names that are safe as folders, and no links.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use medallion_pipeline::schema::is_identifier;
 use medallion_pipeline::{CustomerId, Layer, TableName};
 use url::Url;
 
+use crate::disk::Disk;
 use crate::error::LakeError;
+use crate::gate::{Gate, OpenGate};
 
 /// The folder beside the layers that holds lock, releases and runs.
 pub(crate) const MEDALLION_FOLDER: &str = "_medallion";
@@ -20,6 +23,7 @@ pub(crate) const LOG_FOLDER: &str = "_delta_log";
 pub struct Lake {
     customer: String,
     folder: PathBuf,
+    disk: Disk,
 }
 
 impl Lake {
@@ -28,12 +32,20 @@ impl Lake {
     /// # Errors
     /// If the location is not local, the customer id is not one, a folder cannot be made, or there are links.
     pub fn open(location: &str, customer: &str) -> Result<Self, LakeError> {
-        let lake = Self::at(location, customer)?;
+        Self::open_behind(location, customer, Arc::new(OpenGate))
+    }
+
+    /// Like [`Lake::open`], with a gate that every change to the disk has to pass.
+    ///
+    /// # Errors
+    /// Like [`Lake::open`], and if the gate does not let a folder be made.
+    pub fn open_behind(location: &str, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
+        let lake = Self::at(location, customer, gate)?;
         let root = lake.folder.parent().unwrap_or(&lake.folder);
-        fs::create_dir_all(root).map_err(LakeError::io(customer, root, "create"))?;
-        make_folder(customer, &lake.folder)?;
+        lake.disk.make_folder_path(root).map_err(LakeError::io(customer, root, "create"))?;
+        lake.make_lasting_folders(&[])?;
         lake.refuse_links()?;
-        lake.make_folders(&[MEDALLION_FOLDER])?;
+        lake.make_lasting_folders(&[MEDALLION_FOLDER])?;
         Ok(lake)
     }
 
@@ -42,7 +54,7 @@ impl Lake {
     /// # Errors
     /// Like [`Lake::open`], and if the lake has nothing of the customer.
     pub fn open_existing(location: &str, customer: &str) -> Result<Self, LakeError> {
-        let lake = Self::at(location, customer)?;
+        let lake = Self::at(location, customer, Arc::new(OpenGate))?;
         if kind_of(customer, &lake.folder.join(MEDALLION_FOLDER))?.is_none() {
             return Err(LakeError::NoCustomer { customer: lake.customer, path: lake.folder });
         }
@@ -60,6 +72,16 @@ impl Lake {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What every change to the disk has to pass.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<dyn Gate> {
+        self.disk.gate()
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The tables that exist, sorted by layer and name.
@@ -102,14 +124,34 @@ impl Lake {
         Ok(self.entries(&log)?.iter().any(is_version))
     }
 
-    /// Makes the folders below the customer's one by one, refusing links on the way.
+    /// Makes the folders below the customer's one by one, refusing links on the way. A power loss may take them;
+    /// committing a table brings its folders to the disk.
     pub(crate) fn make_folders(&self, names: &[&str]) -> Result<PathBuf, LakeError> {
         let mut path = self.folder.clone();
         for name in names {
             path.push(name);
-            make_folder(&self.customer, &path)?;
+            self.check_folder(&path, self.disk.make_folder(&path).map(drop))?;
         }
         Ok(path)
+    }
+
+    /// Makes the customer's folder and those below it like [`Lake::make_folders`], for good.
+    pub(crate) fn make_lasting_folders(&self, names: &[&str]) -> Result<PathBuf, LakeError> {
+        let mut path = self.folder.clone();
+        self.check_folder(&path, self.disk.make_lasting_folder(&path))?;
+        for name in names {
+            path.push(name);
+            self.check_folder(&path, self.disk.make_lasting_folder(&path))?;
+        }
+        Ok(path)
+    }
+
+    fn check_folder(&self, path: &Path, made: io::Result<()>) -> Result<(), LakeError> {
+        made.map_err(LakeError::io(&self.customer, path, "create"))?;
+        match kind_of(&self.customer, path)? {
+            Some(kind) if kind.is_dir() => Ok(()),
+            _ => Err(LakeError::io(&self.customer, path, "use as a folder")(ErrorKind::NotADirectory.into())),
+        }
     }
 
     /// Refuses a path that is a link; one that does not exist is fine.
@@ -143,12 +185,12 @@ impl Lake {
         Err(LakeError::InvalidRun { customer: self.customer.clone(), run_id: run_id.to_owned() })
     }
 
-    fn at(location: &str, customer: &str) -> Result<Self, LakeError> {
+    fn at(location: &str, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
         if customer.parse::<CustomerId>().is_err() {
             return Err(LakeError::InvalidCustomer { customer: customer.to_owned() });
         }
         let folder = local_path(location)?.join(customer);
-        Ok(Self { customer: customer.to_owned(), folder })
+        Ok(Self { customer: customer.to_owned(), folder, disk: Disk::new(gate) })
     }
 
     /// Refuses links among the customer folder, the layers, the tables and the entries of `_medallion`.
@@ -166,7 +208,7 @@ impl Lake {
 }
 
 /// What is at `path`, without following a link: a link is an error, nothing is `None`.
-fn kind_of(customer: &str, path: &Path) -> Result<Option<fs::FileType>, LakeError> {
+pub(crate) fn kind_of(customer: &str, path: &Path) -> Result<Option<fs::FileType>, LakeError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {
             Err(LakeError::Linked { customer: customer.to_owned(), path: path.to_path_buf() })
@@ -174,19 +216,6 @@ fn kind_of(customer: &str, path: &Path) -> Result<Option<fs::FileType>, LakeErro
         Ok(metadata) => Ok(Some(metadata.file_type())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LakeError::io(customer, path, "look at")(error)),
-    }
-}
-
-fn make_folder(customer: &str, path: &Path) -> Result<(), LakeError> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(LakeError::io(customer, path, "create")(error));
-        }
-        _ => {}
-    }
-    match kind_of(customer, path)? {
-        Some(kind) if kind.is_dir() => Ok(()),
-        _ => Err(LakeError::io(customer, path, "use as a folder")(ErrorKind::NotADirectory.into())),
     }
 }
 

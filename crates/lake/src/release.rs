@@ -9,7 +9,6 @@ use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::error::LakeError;
 use crate::place::{Lake, MEDALLION_FOLDER};
 
@@ -30,6 +29,10 @@ pub struct Release {
     pub published_at: DateTime<Utc>,
     /// The silver and gold tables by name, such as `gold.dim_user`.
     pub tables: BTreeMap<String, ReleasedTable>,
+    /// The batch each bronze table that has one had in it, by name, such as `bronze.users`. Files of earlier builds
+    /// have none.
+    #[serde(default)]
+    pub batches: BTreeMap<String, ReleasedBatch>,
 }
 
 impl Release {
@@ -46,6 +49,15 @@ pub struct ReleasedTable {
     pub rows: u64,
     /// The fingerprint of its content, if known.
     pub fingerprint: Option<String>,
+}
+
+/// The batch a release was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedBatch {
+    /// The batch, which is also the folder of its files.
+    pub batch_id: String,
+    /// The records of its files, those set aside included.
+    pub records: u64,
 }
 
 impl Lake {
@@ -83,12 +95,12 @@ impl Lake {
     /// # Errors
     /// [`LakeError::ReleaseExists`] if there is one with its number, or if it cannot be written.
     pub fn put_release(&self, release: &Release) -> Result<(), LakeError> {
-        self.make_folders(&[MEDALLION_FOLDER, RELEASES_FOLDER])?;
+        self.make_lasting_folders(&[MEDALLION_FOLDER, RELEASES_FOLDER])?;
         let (customer, path) = (self.customer(), self.release_path(release.release));
         let json = |source| LakeError::Json { customer: customer.to_owned(), path: path.clone(), source };
         let mut text = serde_json::to_vec_pretty(release).map_err(json)?;
         text.push(b'\n');
-        match durable::create_new(&path, &[Bytes::from(text)]) {
+        match self.disk().create_new(&path, &[Bytes::from(text)]) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(LakeError::ReleaseExists { customer: customer.to_owned(), release: release.release, path })
             }
@@ -139,6 +151,7 @@ mod tests {
 
     fn example(release: u64) -> Release {
         let table = ReleasedTable { version: 3, rows: 12, fingerprint: None };
+        let batch_id = "2025-06-30_000001_0123456789abcdef".to_owned();
         Release {
             schema: Release::SCHEMA.to_owned(),
             release,
@@ -146,6 +159,7 @@ mod tests {
             as_of: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
             published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
             tables: BTreeMap::from([("gold.dim_user".to_owned(), table)]),
+            batches: BTreeMap::from([("bronze.users".to_owned(), ReleasedBatch { batch_id, records: 3057 })]),
         }
     }
 
@@ -179,8 +193,23 @@ mod tests {
             "schema": "medallion/release/v1", "release": 1, "run_id": "run-1", "as_of": "2025-06-30",
             "published_at": "2025-07-01T02:00:00Z",
             "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null}},
+            "batches": {"bronze.users": {"batch_id": "2025-06-30_000001_0123456789abcdef", "records": 3057}},
         });
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_release_of_an_earlier_build_has_no_batches() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+        lake.make_folders(&[MEDALLION_FOLDER, RELEASES_FOLDER]).unwrap();
+        let text = r#"{
+            "schema": "medallion/release/v1", "release": 1, "run_id": "run-1", "as_of": "2025-06-30",
+            "published_at": "2025-07-01T02:00:00Z",
+            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null}}
+        }"#;
+        fs::write(lake.release_path(1), text).unwrap();
+        assert_eq!(lake.latest_release().unwrap(), Some(Release { batches: BTreeMap::new(), ..example(1) }));
     }
 
     #[test]

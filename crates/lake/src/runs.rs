@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use crate::durable;
 use crate::error::LakeError;
 use crate::place::{Lake, MEDALLION_FOLDER};
 
@@ -15,7 +14,7 @@ impl Lake {
     /// If the run id is not one or the folder cannot be made.
     pub fn run_folder(&self, run_id: &str) -> Result<PathBuf, LakeError> {
         self.check_run_id(run_id)?;
-        self.make_folders(&[MEDALLION_FOLDER, "runs", run_id])
+        self.make_lasting_folders(&[MEDALLION_FOLDER, "runs", run_id])
     }
 
     /// Writes a file into a run's folder, in place of an older one; readers see the old file or the new one.
@@ -30,11 +29,8 @@ impl Lake {
             return Err(LakeError::InvalidFileName { customer, run_id, name: name.to_owned() });
         }
         let path = self.run_folder(run_id)?.join(name);
-        durable::replace(&path, &[Bytes::copy_from_slice(content)]).map_err(LakeError::io(
-            self.customer(),
-            &path,
-            "write",
-        ))?;
+        let written = self.disk().replace(&path, &[Bytes::copy_from_slice(content)]);
+        written.map_err(LakeError::io(self.customer(), &path, "write"))?;
         Ok(path)
     }
 }

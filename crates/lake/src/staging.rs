@@ -1,7 +1,7 @@
 //! Staging areas: where engines write Parquet files before anybody can see them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -11,7 +11,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use url::Url;
 
 use crate::error::LakeError;
-use crate::place::Lake;
+use crate::place::{Lake, kind_of};
 use crate::statistics::{delta_statistics, differences};
 
 /// What Hive, and engines after it, call the folder of a partition without a value.
@@ -101,7 +101,10 @@ impl Lake {
         for path in [&self.folder().join(table.layer.name()), &table_folder, &folder] {
             self.refuse_link(path)?;
         }
-        match fs::remove_dir_all(&folder) {
+        if kind_of(self.customer(), &folder)?.is_none() {
+            return Ok(());
+        }
+        match self.disk().remove_folder(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other.map_err(LakeError::io(self.customer(), &folder, "remove")),
         }
@@ -205,6 +208,8 @@ fn partition_value(encoded: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::fs;
 
     use medallion_pipeline::Layer;
 

@@ -1,8 +1,10 @@
-//! Parquet files for tests, written with arrow as an engine would.
+//! Parquet files for tests, written with arrow as an engine would, and a disk that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File};
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray};
 use arrow::array::{RecordBatch, TimestampMicrosecondArray};
@@ -11,6 +13,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 use url::Url;
 
+use crate::gate::{Gate, Operation};
 use crate::place::Lake;
 
 /// 2024-02-29 12:34:56.789 in microseconds since 1970.
@@ -88,4 +91,51 @@ pub(crate) fn write_years(lake: &Lake, run_id: &str) -> (TableSchema, Url) {
     write_columns(&area, "label=FY%202024%2F25/0.parquet", vec![("progress", values(&[10, 20]))]);
     write_columns(&area, "label=__HIVE_DEFAULT_PARTITION__/0.parquet", vec![("progress", values(&[30]))]);
     (schema, area)
+}
+
+/// A gate that does not let an operation pass, and keeps what it was asked.
+#[derive(Debug)]
+pub(crate) struct FaultyGate {
+    at: usize,
+    lasting: bool,
+    asked: Mutex<Vec<(Operation, PathBuf)>>,
+}
+
+impl FaultyGate {
+    /// Fails the operation with this number, counted from 0; if it is lasting, all after it too, as if the process
+    /// had been killed.
+    pub(crate) fn failing(at: usize, lasting: bool) -> Self {
+        Self { at, lasting, asked: Mutex::default() }
+    }
+
+    /// Fails nothing.
+    pub(crate) fn watching() -> Self {
+        Self::failing(usize::MAX, false)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.asked.lock().unwrap().len() > self.at
+    }
+
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// The operations and the last part of their paths.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.asked.lock().unwrap().iter().map(|(operation, path)| format!("{operation} {}", name(path))).collect()
+    }
+}
+
+impl Gate for FaultyGate {
+    fn pass(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        let mut asked = self.asked.lock().unwrap();
+        let number = asked.len();
+        asked.push((operation, path.to_path_buf()));
+        if number == self.at || (self.lasting && number > self.at) {
+            return Err(io::Error::other(format!("this disk does not {operation}")));
+        }
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::arrival;
 use crate::definition::{Cleanse, Definition, HierarchyTable, KeyColumn, QueryColumn, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::schema::{Column, ColumnType, TableName, TableSchema, is_identifier};
@@ -32,6 +33,7 @@ pub(crate) fn bronze(file: &str, name: &TableName, source: &Source) -> Result<Ta
     columns.extend(BRONZE_AUDIT.iter().map(|(name, data_type, text)| Column::new(*name, *data_type, *text)));
     check_columns(file, &columns)?;
     check_known(file, "key", &source.key, &columns)?;
+    arrival::check_source(file, source)?;
     for pattern in &source.patterns {
         globset::Glob::new(pattern).map_err(|error| DefinitionError::Contradiction {
             file: file.to_owned(),

@@ -1,5 +1,6 @@
 //! Customers and projects: `customers/<id>.toml` and `medallion.toml`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
+use crate::arrival::{After, Arrival, Limits, Ready, SourceOverride};
 use crate::environment;
 use crate::error::DefinitionError;
 use crate::toml_file;
@@ -116,6 +119,38 @@ struct CustomerFile {
     timezone: Tz,
     #[serde(default)]
     fiscal_year: FiscalYearOptions,
+    #[serde(default)]
+    settle_seconds: u64,
+    #[serde(default)]
+    ready: Ready,
+    manifest: Option<String>,
+    #[serde(default)]
+    after: After,
+    archive: Option<String>,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    sources: BTreeMap<Spanned<String>, SourceOverride>,
+}
+
+impl CustomerFile {
+    /// How its drop folder is read; relative paths start at `folder`.
+    fn arrival(&self, file: &str, folder: &Path) -> Result<Arrival, DefinitionError> {
+        let archive = self.archive.as_ref().map(|archive| place(file, "archive", archive)).transpose()?;
+        let mut arrival = Arrival {
+            settle_seconds: self.settle_seconds,
+            ready: self.ready,
+            after: self.after,
+            archive: archive.map(|archive| folder.join(archive)),
+            limits: self.limits.clone(),
+            ..Arrival::default()
+        };
+        arrival.check(file, self.manifest.as_deref())?;
+        if let Some(manifest) = &self.manifest {
+            arrival.manifest.clone_from(manifest);
+        }
+        Ok(arrival)
+    }
 }
 
 /// A customer with everything that is particular to it.
@@ -131,6 +166,12 @@ pub struct Customer {
     pub timezone: Tz,
     /// Its fiscal years.
     pub fiscal_year: FiscalYearOptions,
+    /// How its drop folder is read.
+    pub arrival: Arrival,
+    /// What it has otherwise than the pipeline, by source name; [`crate::Pipeline::for_customer`] applies it.
+    pub sources: BTreeMap<String, SourceOverride>,
+    /// Where its file speaks of a source: file, line and column.
+    places: BTreeMap<String, String>,
 }
 
 impl Customer {
@@ -138,13 +179,29 @@ impl Customer {
     #[must_use]
     pub fn without_file(id: CustomerId, source: PathBuf) -> Self {
         let name = id.to_string();
-        Self { id, name, source, timezone: Tz::UTC, fiscal_year: FiscalYearOptions::default() }
+        Self {
+            id,
+            name,
+            source,
+            timezone: Tz::UTC,
+            fiscal_year: FiscalYearOptions::default(),
+            arrival: Arrival::default(),
+            sources: BTreeMap::new(),
+            places: BTreeMap::new(),
+        }
     }
 
-    /// Reads `customers/<id>.toml`; relative paths start at that file, `${NAME}` in `source` is the environment's.
+    /// Where messages about the customer's own settings of a source point to.
+    pub(crate) fn place_of_source(&self, name: &str) -> String {
+        self.places.get(name).cloned().unwrap_or_else(|| format!("customer {}", self.id))
+    }
+
+    /// Reads `customers/<id>.toml`; relative paths start at that file, `${NAME}` in `source` and `archive` is the
+    /// environment's.
     ///
     /// # Errors
-    /// If the file cannot be read, has unknown keys or values out of range, or gives another id than its name.
+    /// If the file cannot be read, has unknown keys, values out of range or keys that contradict each other, or gives
+    /// another id than its name.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| DefinitionError::Read { path: path.to_path_buf(), source })?;
@@ -152,14 +209,29 @@ impl Customer {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let id: CustomerId = stem.parse()?;
         let read: CustomerFile = toml_file::parse(&file, &text)?;
-        if let Some(other) = read.id.filter(|other| *other != stem) {
+        if let Some(other) = read.id.as_ref().filter(|other| **other != stem) {
             let message = format!("id = \"{other}\" differs from the file's name, which is the customer's id");
             return Err(DefinitionError::Contradiction { file, message });
         }
         read.fiscal_year.check(&file)?;
-        let source = path.parent().unwrap_or(Path::new(".")).join(place(&file, "source", &read.source)?);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let source = folder.join(place(&file, "source", &read.source)?);
+        let arrival = read.arrival(&file, folder)?;
+        if arrival.archive.as_ref() == Some(&source) {
+            let message =
+                "archive is the drop folder itself: expected another folder, such as archive in it".to_owned();
+            return Err(DefinitionError::Contradiction { file, message });
+        }
+        let (mut sources, mut places) = (BTreeMap::new(), BTreeMap::new());
+        for (name, own) in read.sources {
+            own.check(&file, name.as_ref())?;
+            let (line, column) = toml_file::position(&text, name.span().start);
+            places.insert(name.as_ref().clone(), format!("{file}:{line}:{column}"));
+            sources.insert(name.into_inner(), own);
+        }
         let name = read.name.unwrap_or(stem);
-        Ok(Self { id, name, source, timezone: read.timezone, fiscal_year: read.fiscal_year })
+        let (timezone, fiscal_year) = (read.timezone, read.fiscal_year);
+        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, places })
     }
 }
 

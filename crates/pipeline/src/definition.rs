@@ -1,8 +1,10 @@
 //! The TOML of a pipeline as types. `docs/pipeline.md` tells what each key means.
 
+use encoding_rs::Encoding;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::arrival::{self, NewColumns};
 use crate::schema::{ColumnType, TableName};
 
 /// `pipeline.toml`.
@@ -58,8 +60,37 @@ pub struct Source {
     /// The natural key.
     #[serde(default)]
     pub key: Vec<String>,
+    /// What becomes of headers that are no columns.
+    #[serde(default)]
+    pub new_columns: NewColumns,
+    /// The encoding of files without a byte-order mark; `None` finds it from their bytes.
+    #[serde(default, deserialize_with = "arrival::encoding")]
+    pub encoding: Option<&'static Encoding>,
+    /// Exports whose rows bronze keeps, at least 1.
+    #[serde(default = "default_retain_batches")]
+    pub retain_batches: u32,
+    /// An export with fewer records than this part of the last published one, 0 to 1, is not published.
+    #[serde(default = "default_min_ratio")]
+    pub min_ratio: f64,
+    /// Records that the last published export must have had for `min_ratio` to hold.
+    #[serde(default = "default_min_rows")]
+    pub min_rows: u64,
+    /// Days, up to the run's date, after which a current export is too old to be published.
+    pub max_age_days: Option<u32>,
     /// The columns in order.
     pub columns: Vec<SourceColumn>,
+}
+
+fn default_retain_batches() -> u32 {
+    7
+}
+
+fn default_min_ratio() -> f64 {
+    0.7
+}
+
+fn default_min_rows() -> u64 {
+    100
 }
 
 /// A column of a source.

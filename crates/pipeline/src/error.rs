@@ -79,6 +79,18 @@ pub enum DefinitionError {
         /// The table with the most similar name.
         nearest: Option<String>,
     },
+    /// Something names a source that the pipeline does not have.
+    #[error("{place}: there is no source '{name}' in the pipeline {pipeline}")]
+    UnknownSource {
+        /// The file with line and column, or the option, that names it.
+        place: String,
+        /// The source named.
+        name: String,
+        /// The pipeline.
+        pipeline: String,
+        /// The source with the most similar name.
+        nearest: Option<String>,
+    },
     /// A key, rule or option names a column that the table does not have.
     #[error("{file}: {place} names the column '{column}', which the table does not have")]
     UnknownColumn {
@@ -130,9 +142,10 @@ impl DefinitionError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Toml { nearest, .. } | Self::UnknownTable { nearest, .. } | Self::UnknownColumn { nearest, .. } => {
-                nearest.as_ref().map(|name| format!("did you mean '{name}'?"))
-            }
+            Self::Toml { nearest, .. }
+            | Self::UnknownTable { nearest, .. }
+            | Self::UnknownSource { nearest, .. }
+            | Self::UnknownColumn { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
             _ => None,
         }
     }

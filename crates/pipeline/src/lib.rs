@@ -3,6 +3,7 @@
 //! Reads definitions, nothing else. [`Pipeline::load`] turns the files of a pipeline folder into checked types;
 //! `docs/pipeline.md` is the format.
 
+pub mod arrival;
 pub mod columns;
 pub mod customer;
 pub mod definition;
@@ -16,6 +17,7 @@ pub mod rejects;
 pub mod schema;
 mod toml_file;
 
+pub use arrival::{After, Arrival, Limits, NewColumns, Ready, SourceOverride};
 pub use customer::{Customer, CustomerId, FiscalYearOptions, Project};
 pub use error::{DefinitionError, nearest};
 pub use files::{DataFile, TableFiles};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::arrival;
 use crate::columns;
+use crate::customer::Customer;
 use crate::definition::{Definition, Kind, PipelineFile, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::graph;
@@ -110,6 +112,37 @@ impl Pipeline {
         check_inputs(&sources, &tables)?;
         let tables = graph::in_building_order(tables)?;
         Ok(Self { name, description, conformed_keys, sources, tables })
+    }
+
+    /// The pipeline with what is particular to the customer's sources.
+    ///
+    /// # Errors
+    /// If the customer's file names a source that there is not, or gives the `encoding` of a workbook.
+    pub fn for_customer(&self, customer: &Customer) -> Result<Self, DefinitionError> {
+        let mut pipeline = self.clone();
+        for (name, own) in &customer.sources {
+            self.check_source(&customer.place_of_source(name), name)?;
+            let Some(table) = pipeline.sources.get_mut(name) else { continue };
+            own.apply(&mut table.source);
+            arrival::check_source(&customer.place_of_source(name), &table.source)?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Whether there is a source of that name; `place` is the file or option that names it.
+    ///
+    /// # Errors
+    /// If there is none, with the most similar name.
+    pub fn check_source(&self, place: &str, name: &str) -> Result<(), DefinitionError> {
+        if self.sources.contains_key(name) {
+            return Ok(());
+        }
+        Err(DefinitionError::UnknownSource {
+            place: place.to_owned(),
+            name: name.to_owned(),
+            pipeline: self.name.clone(),
+            nearest: nearest(name, self.sources.keys().map(String::as_str)),
+        })
     }
 
     /// The silver or gold table of that name.

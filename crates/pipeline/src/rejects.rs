@@ -7,7 +7,8 @@ pub const MAX_RAW: usize = 64 << 10;
 
 /// The rules under which records are set aside while files are parsed. The rows of all other rules were set aside in
 /// silver.
-pub const PARSE_RULES: [&str; 5] = ["field_count", "open_quote", "stray_quote", "nul_byte", "encoding"];
+pub const PARSE_RULES: [&str; 6] =
+    ["field_count", "open_quote", "stray_quote", "stray_carriage_return", "nul_byte", "encoding"];
 
 /// A row, or a record of a file, that did not make it into the next layer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,14 +10,31 @@ use crate::error::{DefinitionError, nearest};
 /// If the text is not TOML, or not that of a `T`.
 pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
     toml::from_str(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-        let before = text.get(..offset).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-        let message = error.message().to_owned();
-        let nearest = nearest_expected(&message);
-        DefinitionError::Toml { file: file.to_owned(), line, column, message, nearest }
+        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+        let nearest = nearest_expected(error.message());
+        DefinitionError::Toml { file: file.to_owned(), line, column, message: with_key(error), nearest }
     })
+}
+
+/// Line and column, from 1, of a byte of `text`.
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (line, column)
+}
+
+/// The message, with the key whose value is wrong; a message about a key has it already.
+fn with_key(mut error: toml::de::Error) -> String {
+    let message = error.message().to_owned();
+    // Only without its input does the error write the key, as "in `a.b`" on a line of its own.
+    error.set_input(None);
+    let written = error.to_string();
+    let key = written.strip_prefix(&message).and_then(|rest| rest.trim().strip_prefix("in `")?.strip_suffix('`'));
+    match key.filter(|_| !message.contains(" field `")) {
+        Some(key) => format!("{message} (key {key})"),
+        None => message,
+    }
 }
 
 /// Serde lists what it expected between back quotes, the unknown name first.
@@ -54,7 +71,8 @@ mod tests {
     #[test]
     fn a_wrong_type_is_named_with_its_place() {
         let error = parse::<Example>("a.toml", "patterns = []\nrequired = \"yes\"\n").unwrap_err();
-        assert!(error.to_string().starts_with("a.toml:2:12: invalid type"), "{error}");
+        let expected = "a.toml:2:12: invalid type: string \"yes\", expected a boolean (key required)";
+        assert_eq!(error.to_string(), expected);
         assert_eq!(error.hint(), None);
     }
 }

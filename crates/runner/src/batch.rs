@@ -1,10 +1,13 @@
-//! Batches of bronze tables as they stand in the lake: the folder of a batch tells its date, order and content.
+//! What was ever taken in of a source, and which of it is the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use chrono::NaiveDate;
-use medallion_lake::PublishedTable;
-use medallion_pipeline::TableFiles;
+use medallion_lake::{LedgerEntry, LedgerEvent, PublishedTable};
+use medallion_pipeline::{TableFiles, TableSchema};
 
-/// The identity of a batch; also the name of its folder: `2025-06-30_000001_0123456789abcdef`.
+/// The identity of a batch; also the name of its folder: `2025-06-30_000001_0123456789abcdef0123456789abcdef`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BatchId {
     /// The date of the export.
@@ -23,82 +26,262 @@ impl BatchId {
     }
 }
 
-impl std::fmt::Display for BatchId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{:06}_{}", self.export_date, self.sequence, self.hash)
     }
 }
 
-/// The batches of a bronze table, the current one last.
+/// A content that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Its newest date and the order in which it got that.
+    pub dated: (NaiveDate, u64),
+    /// Its hash.
+    pub hash: String,
+    /// The batch that holds its rows; `None` once they were retired.
+    pub batch_id: Option<String>,
+    /// Records of its files, where that is known.
+    pub records: Option<u64>,
+}
+
+/// What to do with an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is known, with this date or a newer one.
+    Known,
+    /// Its rows are there; it only became newer. The content as it is then.
+    Dated(Content),
+    /// Its rows are to be taken in.
+    Take(BatchId),
+}
+
+/// All that was taken in of a source.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Batches(Vec<BatchId>);
+pub(crate) struct Batches {
+    contents: Vec<Content>,
+    /// Hashes of files with the newest date of a content they are part of.
+    files: BTreeMap<String, NaiveDate>,
+    last_sequence: u64,
+}
 
 impl Batches {
-    /// The batches of a published bronze table.
-    pub(crate) fn of(published: Option<&PublishedTable>) -> Self {
-        let folders =
-            published.into_iter().flat_map(PublishedTable::paths).filter_map(|(path, _)| path.split('/').next());
-        let mut batches: Vec<BatchId> = folders.filter_map(BatchId::parse).collect();
-        batches.sort();
-        batches.dedup();
-        Self(batches)
+    /// What the ledger and the bronze table tell of a source. What the ledger has is there only if its rows are, or
+    /// were until they were retired: it is written before the rows are committed.
+    pub(crate) fn of(source: &str, published: Option<&PublishedTable>, ledger: &[LedgerEntry]) -> Self {
+        let folders = published.into_iter().flat_map(PublishedTable::paths);
+        let folders: BTreeSet<&str> = folders.filter_map(|(path, _)| path.split('/').next()).collect();
+        Self::from_parts(&folders, ledger.iter().filter(|entry| entry.source == source))
     }
 
-    /// The batch that is the truth: the newest export; of several with one date the last that came.
-    pub(crate) fn current(&self) -> Option<&BatchId> {
-        self.0.last()
-    }
-
-    /// The id under which an export is to be taken in; `None` if its content is known already: as the current batch, or
-    /// with the same or a newer date.
-    pub(crate) fn next(&self, export_date: NaiveDate, hash: &str) -> Option<BatchId> {
-        let is_current = self.current().is_some_and(|current| current.hash == hash);
-        let is_older = self.0.iter().any(|batch| batch.hash == hash && batch.export_date >= export_date);
-        if is_current || is_older {
-            return None;
+    fn from_parts<'a>(folders: &BTreeSet<&str>, ledger: impl Iterator<Item = &'a LedgerEntry>) -> Self {
+        let mut batches = Self::default();
+        let mut retired = BTreeSet::new();
+        let mut files: BTreeMap<&str, &LedgerEntry> = BTreeMap::new();
+        for entry in ledger {
+            match entry.event {
+                LedgerEvent::Taken => {
+                    retired.remove(entry.content_hash.as_str());
+                    files.insert(&entry.content_hash, entry);
+                    batches.set(Content {
+                        dated: (entry.export_date, entry.sequence),
+                        hash: entry.content_hash.clone(),
+                        batch_id: Some(entry.batch_id.clone()),
+                        records: Some(entry.records),
+                    });
+                }
+                LedgerEvent::Dated => {
+                    let dated = (entry.export_date, entry.sequence);
+                    batches.find_mut(&entry.content_hash).into_iter().for_each(|content| content.dated = dated);
+                }
+                LedgerEvent::Retired => drop(retired.insert(entry.content_hash.as_str())),
+            }
         }
-        let sequence = self.0.iter().map(|batch| batch.sequence).max().unwrap_or(0) + 1;
-        Some(BatchId { export_date, sequence, hash: hash.to_owned() })
+        batches.contents.retain_mut(|content| {
+            let is_there = content.batch_id.as_deref().is_some_and(|folder| folders.contains(folder));
+            content.batch_id = content.batch_id.take().filter(|_| is_there);
+            is_there || retired.contains(content.hash.as_str())
+        });
+        // What a crash left out of the table gives its number back, so that the next run makes the same batch.
+        batches.last_sequence = batches.contents.iter().map(|content| content.dated.1).max().unwrap_or(0);
+        batches.add_unrecorded(folders);
+        for content in &batches.contents {
+            let known = files.get(content.hash.as_str()).into_iter().flat_map(|entry| &entry.files);
+            for file in known {
+                let date = batches.files.entry(file.hash.clone()).or_insert(content.dated.0);
+                *date = content.dated.0.max(*date);
+            }
+        }
+        batches
+    }
+
+    /// A table whose ledger was lost still tells dates and hashes of its batches.
+    fn add_unrecorded(&mut self, folders: &BTreeSet<&str>) {
+        for folder in folders {
+            let recorded = self.contents.iter().any(|content| content.batch_id.as_deref() == Some(*folder));
+            if let Some(batch) = BatchId::parse(folder).filter(|_| !recorded) {
+                self.add(&batch, None);
+            }
+        }
+    }
+
+    /// The content that is the truth: the newest export; of several with one date the last that came.
+    pub(crate) fn current(&self) -> Option<&Content> {
+        self.contents.iter().filter(|content| content.batch_id.is_some()).max_by_key(|content| content.dated)
+    }
+
+    /// Batches whose rows are there beyond the `retained` newest.
+    pub(crate) fn surplus(&self, retained: usize) -> Vec<Content> {
+        let mut there: Vec<&Content> = self.contents.iter().filter(|content| content.batch_id.is_some()).collect();
+        there.sort_by_key(|content| std::cmp::Reverse(content.dated));
+        there.into_iter().skip(retained).cloned().collect()
+    }
+
+    /// What to do with an export of the given content, whose files have the given hashes.
+    pub(crate) fn decide<'a>(
+        &self,
+        export_date: NaiveDate,
+        hash: &str,
+        mut files: impl Iterator<Item = &'a str>,
+    ) -> Decision {
+        let dated = (export_date, self.last_sequence + 1);
+        match self.contents.iter().find(|content| content.hash == hash) {
+            Some(content) if export_date <= content.dated.0 => Decision::Known,
+            Some(content) if content.batch_id.is_some() => Decision::Dated(Content { dated, ..content.clone() }),
+            None if files.all(|file| self.files.get(file).is_some_and(|date| export_date <= *date)) => Decision::Known,
+            _ => Decision::Take(BatchId { export_date, sequence: dated.1, hash: hash.to_owned() }),
+        }
     }
 
     /// Adds a batch that was taken in.
-    pub(crate) fn add(&mut self, batch: BatchId) {
-        self.0.push(batch);
-        self.0.sort();
+    pub(crate) fn add(&mut self, batch: &BatchId, records: Option<u64>) {
+        self.set(Content {
+            dated: (batch.export_date, batch.sequence),
+            hash: batch.hash.clone(),
+            batch_id: Some(batch.to_string()),
+            records,
+        });
+    }
+
+    /// Puts a content in place of what was known of it.
+    pub(crate) fn set(&mut self, content: Content) {
+        self.last_sequence = self.last_sequence.max(content.dated.1);
+        match self.find_mut(&content.hash) {
+            Some(known) => *known = content,
+            None => self.contents.push(content),
+        }
+    }
+
+    fn find_mut(&mut self, hash: &str) -> Option<&mut Content> {
+        self.contents.iter_mut().find(|content| content.hash == hash)
     }
 }
 
-/// The files of one batch of a published table.
-pub(crate) fn files_of(published: &PublishedTable, batch: &BatchId) -> TableFiles {
-    let folder = format!("{batch}/");
+/// The files of one batch of a published table, as a table of the given schema.
+pub(crate) fn files_of(published: &PublishedTable, batch_id: &str, schema: TableSchema) -> TableFiles {
+    let folder = format!("{batch_id}/");
     let files = published.paths().filter(|(path, _)| path.starts_with(&folder)).map(|(_, file)| file.clone());
-    TableFiles { schema: published.files.schema.clone(), files: files.collect() }
+    TableFiles { schema, files: files.collect() }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use chrono::DateTime;
+    use medallion_lake::LedgerFile;
+
     use super::*;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
     }
 
+    fn decide(batches: &Batches, date: &str, hash: &str) -> Decision {
+        batches.decide(day(date), hash, [hash].into_iter())
+    }
+
+    fn take(batches: &mut Batches, date: &str, hash: &str) -> String {
+        let Decision::Take(batch) = decide(batches, date, hash) else { panic!("{hash} of {date} is known") };
+        batches.add(&batch, Some(1));
+        batch.to_string()
+    }
+
+    fn current(batches: &Batches) -> &str {
+        &batches.current().unwrap().hash
+    }
+
+    fn entry(event: LedgerEvent, batch_id: &str, files: &[&str]) -> LedgerEntry {
+        let batch = BatchId::parse(batch_id).unwrap();
+        let modified = DateTime::from_timestamp(0, 0).unwrap();
+        let file = |hash: &&str| LedgerFile { name: "f".into(), hash: (*hash).into(), bytes: 1, modified };
+        LedgerEntry {
+            schema: LedgerEntry::SCHEMA.to_owned(),
+            event,
+            source: "users".to_owned(),
+            batch_id: batch_id.to_owned(),
+            content_hash: batch.hash,
+            export_date: batch.export_date,
+            sequence: batch.sequence,
+            records: 1,
+            rejected: 0,
+            run_id: "r".to_owned(),
+            at: modified,
+            files: files.iter().map(file).collect(),
+        }
+    }
+
     #[test]
     fn the_newest_export_is_current_and_known_content_is_not_taken_twice() {
         let mut batches = Batches::default();
-        for (date, hash) in [("2025-06-01", "aa"), ("2025-06-02", "bb")] {
-            let batch = batches.next(day(date), hash).unwrap();
-            batches.add(batch);
-        }
-        assert_eq!(batches.current().unwrap().to_string(), "2025-06-02_000002_bb");
-        assert_eq!(batches.next(day("2025-06-09"), "bb"), None, "the current content again, whatever its date");
-        assert_eq!(batches.next(day("2025-06-01"), "aa"), None, "an old export with its old date");
-        let again = batches.next(day("2025-06-03"), "aa").unwrap();
-        batches.add(again);
-        assert_eq!(batches.current().unwrap().hash, "aa", "an old content with a newer date is current again");
-        let late = batches.next(day("2025-05-31"), "cc").unwrap();
-        batches.add(late);
-        assert_eq!(batches.current().unwrap().hash, "aa", "a late older export does not become current");
+        take(&mut batches, "2025-06-01", "aa");
+        assert_eq!(take(&mut batches, "2025-06-02", "bb"), "2025-06-02_000002_bb");
+        assert_eq!(decide(&batches, "2025-06-02", "bb"), Decision::Known, "the current content again");
+        assert_eq!(decide(&batches, "2025-06-01", "aa"), Decision::Known, "an old export with its old date");
+        let Decision::Dated(again) = decide(&batches, "2025-06-03", "aa") else { panic!("its rows are there") };
+        assert_eq!(again.batch_id.as_deref(), Some("2025-06-01_000001_aa"));
+        batches.set(again);
+        assert_eq!(current(&batches), "aa", "an old content with a newer date is current again");
+        take(&mut batches, "2025-05-31", "cc");
+        assert_eq!(current(&batches), "aa", "a late older export does not become current");
+    }
+
+    #[test]
+    fn the_current_content_moves_its_date_so_that_a_late_older_export_stays_behind() {
+        let mut batches = Batches::default();
+        take(&mut batches, "2025-06-01", "aa");
+        let Decision::Dated(newer) = decide(&batches, "2025-06-09", "aa") else { panic!("it is newer") };
+        batches.set(newer);
+        take(&mut batches, "2025-06-05", "bb");
+        assert_eq!(current(&batches), "aa");
+    }
+
+    #[test]
+    fn what_the_ledger_has_counts_if_its_rows_are_there_or_were_retired() {
+        let (a, b, c) = ("2025-06-01_000001_aa", "2025-06-02_000002_bb", "2025-06-03_000003_cc");
+        let ledger = [
+            entry(LedgerEvent::Taken, a, &["aa"]),
+            entry(LedgerEvent::Taken, b, &["b1", "b2"]),
+            entry(LedgerEvent::Retired, a, &[]),
+            entry(LedgerEvent::Taken, c, &["cc"]),
+        ];
+        let batches = Batches::from_parts(&BTreeSet::from([b]), ledger.iter());
+        assert_eq!(current(&batches), "bb");
+        assert_eq!(decide(&batches, "2025-06-01", "aa"), Decision::Known, "retired and still known");
+        let again = BatchId { export_date: day("2025-06-04"), sequence: 3, hash: "aa".to_owned() };
+        assert_eq!(decide(&batches, "2025-06-04", "aa"), Decision::Take(again), "its rows have to be read again");
+        assert!(matches!(decide(&batches, "2025-06-03", "cc"), Decision::Take(_)), "a run crashed before its commit");
+        assert_eq!(decide(&batches, "2025-06-02", "b1"), Decision::Known, "one part of a known export");
+        assert!(matches!(decide(&batches, "2025-06-03", "b1"), Decision::Take(_)), "with a newer date it is an export");
+        // Retired in the ledger, but the removal was not committed.
+        let batches = Batches::from_parts(&BTreeSet::from([a, b]), ledger.iter());
+        assert_eq!(batches.surplus(1).iter().map(|content| content.hash.as_str()).collect::<Vec<_>>(), ["aa"]);
+    }
+
+    #[test]
+    fn a_lost_ledger_is_made_up_for_by_the_names_of_the_batches() {
+        let folders = BTreeSet::from(["2025-06-01_000001_aa", "2025-06-02_000007_bb", "_delta_log"]);
+        let batches = Batches::from_parts(&folders, std::iter::empty());
+        assert_eq!((current(&batches), batches.last_sequence), ("bb", 7));
+        assert_eq!(decide(&batches, "2025-06-02", "bb"), Decision::Known);
     }
 }

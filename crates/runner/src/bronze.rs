@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Instant;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-use medallion_bronze::{Discovery, FoundExport, IngestOptions, Ingested, discover, ingest, read_export};
-use medallion_lake::{CommitInfo, CommitMode, Lake, PublishedTable};
-use medallion_pipeline::{Pipeline, Reject, SourceTable, TableFiles, TableName};
+use futures::stream::{self, StreamExt};
+use medallion_bronze::{Discovery, IngestOptions, NotTaken, ReadFile, discover};
+use medallion_lake::{CommitInfo, CommitMode, Lake, LedgerEntry, PublishedTable};
+use medallion_pipeline::{Arrival, Column, Pipeline, Reject, SourceTable, TableFiles, TableName};
 use medallion_silver::rejects::Stage;
 use rayon::prelude::*;
 use serde_json::json;
 
-use crate::batch::{BatchId, Batches, files_of};
+use crate::arriving::{Arriving, StagedSource};
+use crate::batch::{Batches, files_of};
 use crate::error::Cause;
 use crate::rejects;
 use crate::results::{Status, TableResult};
@@ -25,6 +25,8 @@ const CONCURRENT_LAKE_CALLS: usize = 16;
 pub(crate) struct CurrentBatch {
     /// Its id; `None` where nothing ever arrived.
     pub batch_id: Option<String>,
+    /// The records of its files, where that is known.
+    pub records: Option<u64>,
     /// Its files.
     pub files: TableFiles,
 }
@@ -38,73 +40,100 @@ pub(crate) struct BronzeStep {
     pub results: BTreeMap<TableName, TableResult>,
     /// Files that no source claims.
     pub unclaimed: Vec<String>,
+    /// Files that may still be written.
+    pub waiting: Vec<NotTaken>,
+    /// Files that cannot be used though the run can go on.
+    pub refused: Vec<NotTaken>,
+    /// What people should know, by table.
+    pub warnings: Vec<(TableName, String)>,
+    /// Files whose content is in bronze.
+    pub done: Vec<ReadFile>,
+    /// All that was taken in of each source.
+    pub batches: BTreeMap<TableName, Batches>,
 }
 
-/// Reads, stages and commits what is new in `folder`. Nothing is committed unless every source could be staged.
+/// Where a customer's files arrive.
+pub(crate) struct Drop<'a> {
+    pub folder: &'a Path,
+    pub arrival: &'a Arrival,
+}
+
+/// Reads, stages and commits what is new in the drop folder. Nothing is committed unless every source could be staged.
+/// `step` is filled as far as this gets.
 pub(crate) async fn take_in(
     lake: &Lake,
     pipeline: &Pipeline,
-    folder: &Path,
+    drop: &Drop<'_>,
     options: &IngestOptions,
-) -> Result<BronzeStep, Cause> {
+    step: &mut BronzeStep,
+) -> Result<(), Cause> {
     let published = published(lake, pipeline).await?;
-    let discovery = discover(folder, pipeline.sources.values())?;
-    check_required(pipeline, &discovery, &published, folder)?;
-    let (staged, cause) = stage_all(lake, pipeline, &discovery, &published, options);
+    let ledger = lake.ledger()?;
+    let discovery = discover(drop.folder, pipeline.sources.values(), drop.arrival, options.now)?;
+    let (mut staged, cause) = stage_all(lake, pipeline, &discovery, &published, &ledger, options);
+    let not_taken = staged.iter_mut().map(|source| std::mem::take(&mut source.not_taken)).collect::<Vec<_>>();
+    step.unclaimed = discovery.unclaimed;
+    step.waiting = discovery.waiting;
+    step.refused = discovery.refused;
+    for not_taken in not_taken {
+        step.waiting.extend(not_taken.waiting);
+        step.refused.extend(not_taken.refused);
+    }
+    let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
     if let Some(cause) = cause {
         discard(lake, &staged);
         return Err(cause);
     }
     commit_rejects(lake, &staged, options).await?;
+    let entries: Vec<LedgerEntry> = staged.iter().flat_map(|source| source.ledger_entries(options)).collect();
+    if !entries.is_empty() {
+        // Before the rows: the ledger counts only where they are there.
+        lake.append_to_ledger(&entries)?;
+    }
     commit_all(lake, &staged, options).await?;
-    let mut step = BronzeStep { unclaimed: discovery.unclaimed, ..BronzeStep::default() };
     for source in staged {
         let before = published.get(&source.source.name).and_then(Option::as_ref);
         step.add(source, before);
     }
-    Ok(step)
-}
-
-/// A source with the batches that were staged for it.
-struct StagedSource<'a> {
-    source: &'a SourceTable,
-    batches: Batches,
-    new: Vec<(BatchId, Ingested)>,
-    delivered: bool,
-    exists: bool,
-    seconds: f64,
+    Ok(())
 }
 
 type Published = BTreeMap<TableName, Option<PublishedTable>>;
 
 async fn published(lake: &Lake, pipeline: &Pipeline) -> Result<Published, Cause> {
-    stream::iter(pipeline.sources.values())
-        .map(|source| async { Ok((source.name.clone(), lake.published(&source.name, None).await?)) })
-        .buffer_unordered(CONCURRENT_LAKE_CALLS)
-        .try_collect()
-        .await
+    let reads = pipeline.sources.values().map(|source| async {
+        let published = lake.published(&source.name, None).await?;
+        Ok((source.name.clone(), published))
+    });
+    all(reads).await.map(|tables| tables.into_iter().collect())
 }
 
-fn check_required(
-    pipeline: &Pipeline,
-    discovery: &Discovery,
-    published: &Published,
-    folder: &Path,
-) -> Result<(), Cause> {
-    let missing: Vec<&SourceTable> = pipeline
-        .sources
-        .values()
-        .filter(|source| source.source.required && !discovery.exports.contains_key(&source.name.table))
-        .filter(|source| Batches::of(published.get(&source.name).and_then(Option::as_ref)).current().is_none())
+/// Works on several tables at the same time. After a failure the others still come to their end, so that nothing goes on
+/// behind the back of whoever hears of it.
+pub(crate) async fn all<T>(
+    work: impl Iterator<Item = impl Future<Output = Result<T, Cause>>>,
+) -> Result<Vec<T>, Cause> {
+    let done: Vec<Result<T, Cause>> = stream::iter(work).buffer_unordered(CONCURRENT_LAKE_CALLS).collect().await;
+    done.into_iter().collect()
+}
+
+/// Required sources of which nothing is there, now or from earlier nights.
+fn missing_sources(staged: &[StagedSource<'_>], step: &BronzeStep, folder: &Path) -> Option<Cause> {
+    let missing: Vec<&SourceTable> = staged
+        .iter()
+        .filter(|source| source.source.source.required && source.batches.current().is_none())
+        .map(|source| source.source)
         .collect();
-    match missing.first() {
-        None => Ok(()),
-        Some(first) => Err(Cause::MissingSources {
-            sources: missing.iter().map(|source| source.name.table.clone()).collect(),
-            folder: folder.display().to_string(),
-            patterns: first.source.patterns.clone(),
-        }),
-    }
+    let first = missing.first()?;
+    let about = |not_taken: &&NotTaken| missing.iter().any(|source| source.name.table == not_taken.source);
+    let waiting = step.waiting.iter().filter(about).map(|file| format!("{} waits: {}", file.name, file.reason));
+    let refused = step.refused.iter().filter(about).map(|file| format!("{} is refused: {}", file.name, file.reason));
+    Some(Cause::MissingSources {
+        sources: missing.iter().map(|source| source.name.table.clone()).collect(),
+        folder: folder.display().to_string(),
+        patterns: first.source.patterns.clone(),
+        not_taken: waiting.chain(refused).collect(),
+    })
 }
 
 /// Stages what is new of every source; the first failure, if any, comes with what the others staged.
@@ -113,8 +142,10 @@ fn stage_all<'a>(
     pipeline: &'a Pipeline,
     discovery: &Discovery,
     published: &Published,
+    ledger: &[LedgerEntry],
     options: &IngestOptions,
 ) -> (Vec<StagedSource<'a>>, Option<Cause>) {
+    let arriving = Arriving { lake, options };
     let results: Vec<(StagedSource<'a>, Option<Cause>)> = pipeline
         .sources
         .values()
@@ -123,7 +154,7 @@ fn stage_all<'a>(
         .map(|source| {
             let before = published.get(&source.name).and_then(Option::as_ref);
             let exports = discovery.exports.get(&source.name.table).map(Vec::as_slice).unwrap_or_default();
-            stage(lake, source, exports, before, options)
+            arriving.stage(source, exports, before, ledger)
         })
         .collect();
     let mut staged = Vec::with_capacity(results.len());
@@ -133,69 +164,6 @@ fn stage_all<'a>(
         first_cause = first_cause.or(cause);
     }
     (staged, first_cause)
-}
-
-fn stage<'a>(
-    lake: &Lake,
-    source: &'a SourceTable,
-    exports: &[FoundExport],
-    published: Option<&PublishedTable>,
-    options: &IngestOptions,
-) -> (StagedSource<'a>, Option<Cause>) {
-    let started = Instant::now();
-    let mut staged = StagedSource {
-        source,
-        batches: Batches::of(published),
-        new: Vec::new(),
-        delivered: !exports.is_empty(),
-        exists: published.is_some(),
-        seconds: 0.0,
-    };
-    let mut cause = None;
-    for export in exports {
-        if let Err(error) = staged.add(lake, export, options) {
-            cause = Some(error);
-            break;
-        }
-    }
-    staged.seconds = started.elapsed().as_secs_f64();
-    (staged, cause)
-}
-
-impl StagedSource<'_> {
-    fn add(&mut self, lake: &Lake, export: &FoundExport, options: &IngestOptions) -> Result<(), Cause> {
-        let content = read_export(self.source, export)?;
-        let Some(batch) = self.batches.next(content.export_date, &content.hash) else { return Ok(()) };
-        let folder = batch.to_string();
-        // What a run that crashed here left behind.
-        lake.discard(&self.source.name, &folder)?;
-        let ingested = ingest(lake, self.source, content, &folder, options);
-        match ingested {
-            Ok(ingested) => {
-                self.new.push((batch.clone(), ingested));
-                self.batches.add(batch);
-                Ok(())
-            }
-            Err(error) => {
-                lake.discard(&self.source.name, &folder)?;
-                Err(error.into())
-            }
-        }
-    }
-
-    fn status(&self) -> (Status, Option<String>) {
-        if !self.new.is_empty() {
-            return (Status::Success, None);
-        }
-        let current = self.batches.current().map(|batch| batch.export_date.to_string()).unwrap_or_default();
-        if self.delivered {
-            (Status::Unchanged, Some(format!("the files are known; the batch of {current} stays")))
-        } else if self.batches.current().is_some() {
-            (Status::NotDelivered, Some(format!("no new file; the batch of {current} is used")))
-        } else {
-            (Status::Absent, Some("an optional source that never arrived; its tables are empty".to_owned()))
-        }
-    }
 }
 
 fn discard(lake: &Lake, staged: &[StagedSource<'_>]) {
@@ -216,8 +184,7 @@ async fn commit_rejects(lake: &Lake, staged: &[StagedSource<'_>], options: &Inge
 }
 
 async fn commit_all(lake: &Lake, staged: &[StagedSource<'_>], options: &IngestOptions) -> Result<(), Cause> {
-    let commits = stream::iter(staged.iter()).map(|source| commit(lake, source, options));
-    commits.buffer_unordered(CONCURRENT_LAKE_CALLS).try_collect::<Vec<()>>().await.map(|_| ())
+    all(staged.iter().map(|source| commit(lake, source, options))).await.map(drop)
 }
 
 /// One commit per batch, in order, so that each version of the table is what one export brought.
@@ -245,33 +212,97 @@ async fn commit(lake: &Lake, source: &StagedSource<'_>, options: &IngestOptions)
     Ok(())
 }
 
+/// Takes rows of old exports out of bronze once a run has published: the ledger keeps their hashes.
+pub(crate) async fn retire(
+    lake: &Lake,
+    pipeline: &Pipeline,
+    batches: &BTreeMap<TableName, Batches>,
+    options: &IngestOptions,
+) -> Result<(), Cause> {
+    let mut entries = Vec::new();
+    let mut surplus: BTreeMap<&TableName, BTreeSet<String>> = BTreeMap::new();
+    for source in pipeline.sources.values() {
+        let retained = usize::try_from(source.source.retain_batches).unwrap_or(usize::MAX);
+        for content in batches.get(&source.name).map(|batches| batches.surplus(retained)).unwrap_or_default() {
+            entries.extend(crate::arriving::retired(source, &content, options));
+            surplus.entry(&source.name).or_default().extend(content.batch_id);
+        }
+    }
+    if surplus.is_empty() {
+        return Ok(());
+    }
+    lake.append_to_ledger(&entries)?;
+    let info = CommitInfo { run_id: options.run_id.clone(), ..CommitInfo::default() };
+    // Before their rows: as long as those are there, a run that was interrupted here is made up for by the next.
+    rejects::remove(lake, &options.run_id, &surplus.values().flatten().cloned().collect()).await?;
+    for (table, folders) in &surplus {
+        lake.retire(table, folders, &info).await?;
+    }
+    Ok(())
+}
+
 impl BronzeStep {
     fn add(&mut self, source: StagedSource<'_>, published: Option<&PublishedTable>) {
-        let (status, skipped) = source.status();
+        let name = source.source.name.clone();
+        let waits = self.waiting.iter().any(|file| file.source == name.table);
+        let (status, skipped) = source.status(waits);
         let current = source.batches.current().cloned();
         let mut result = TableResult::built(0, 0, source.seconds);
         result.status = status;
         result.skipped = skipped;
-        result.batch_id = current.as_ref().map(ToString::to_string);
-        result.export_date = current.as_ref().map(|batch| batch.export_date);
-        let mut files = TableFiles { schema: source.source.schema.clone(), files: Vec::new() };
+        result.batch_id = current.as_ref().and_then(|content| content.batch_id.clone());
+        result.export_date = current.as_ref().map(|content| content.dated.0);
+        let mut schema = source.source.schema.clone();
+        schema.columns.extend(source.extra.iter().cloned());
+        let mut files = TableFiles { schema, files: Vec::new() };
         for (batch, ingested) in source.new {
+            let batch_id = batch.to_string();
             result.rows_in += ingested.files.iter().map(|file| file.records).sum::<u64>();
             result.rows_out += ingested.rows;
             result.rejected += ingested.rejects.len() as u64;
-            result.new_batches.push(batch.to_string());
-            if current.as_ref() == Some(&batch) {
-                files = ingested.staged.files();
+            if result.batch_id.as_ref() == Some(&batch_id) {
+                files.files = ingested.staged.files().files;
             }
+            result.new_batches.push(batch_id);
             result.files.extend(ingested.files);
         }
-        if files.files.is_empty()
-            && let (Some(published), Some(current)) = (published, &current)
-        {
-            files = files_of(published, current);
+        let is_new = result.batch_id.as_ref().is_some_and(|current| result.new_batches.contains(current));
+        if let (false, Some(published), Some(batch_id)) = (is_new, published, &result.batch_id) {
+            files = files_of(published, batch_id, files.schema);
         }
-        let name = source.source.name.clone();
-        self.current.insert(name.clone(), CurrentBatch { batch_id: result.batch_id.clone(), files });
-        self.results.insert(name, result);
+        let records = current.and_then(|content| content.records);
+        let current = CurrentBatch { batch_id: result.batch_id.clone(), records, files };
+        self.current.insert(name.clone(), current);
+        self.results.insert(name.clone(), result);
+        self.warnings.extend(source.warnings.into_iter().map(|warning| (name.clone(), warning)));
+        self.done.extend(source.done);
+        self.batches.insert(name, source.batches);
+    }
+}
+
+/// The columns that a published bronze table has beyond those of its source.
+pub(crate) fn extra_columns(source: &SourceTable, published: Option<&PublishedTable>) -> Vec<Column> {
+    let is_own = |column: &&Column| source.schema.columns.iter().any(|own| own.name == column.name);
+    let columns = published.into_iter().flat_map(|published| &published.files.schema.columns);
+    columns.filter(|column| !is_own(column)).cloned().collect()
+}
+
+impl StagedSource<'_> {
+    fn status(&self, waits: bool) -> (Status, Option<String>) {
+        if !self.new.is_empty() {
+            return (Status::Success, None);
+        }
+        let current = self.batches.current().map(|content| content.dated.0.to_string());
+        match current {
+            Some(date) if self.delivered => {
+                (Status::Unchanged, Some(format!("the files are known; the batch of {date} stays")))
+            }
+            Some(date) if waits => {
+                (Status::Waiting, Some(format!("its new files wait for the next run; the batch of {date} is used")))
+            }
+            Some(date) => (Status::NotDelivered, Some(format!("no new file; the batch of {date} is used"))),
+            None if waits => (Status::Waiting, Some("its first files wait for the next run".to_owned())),
+            None => (Status::Absent, Some("an optional source that never arrived; its tables are empty".to_owned())),
+        }
     }
 }

@@ -28,8 +28,8 @@ fn prefix(customer: &CustomerId, cause: &Cause) -> String {
 pub enum Cause {
     /// Required sources never arrived.
     #[error(
-        "no file for the required source{} {} in {folder}, and none arrived before",
-        if sources.len() == 1 { "" } else { "s" }, sources.join(", ")
+        "no file for the required source{} {} in {folder}, and none arrived before{}",
+        if sources.len() == 1 { "" } else { "s" }, sources.join(", "), in_detail(not_taken)
     )]
     MissingSources {
         /// The sources.
@@ -38,6 +38,16 @@ pub enum Cause {
         folder: String,
         /// File patterns of the first of them.
         patterns: Vec<String>,
+        /// Files of theirs that wait or are refused, each with the reason.
+        not_taken: Vec<String>,
+    },
+    /// What arrived may not be published.
+    #[error("{}; nothing was published, bronze has what arrived", reasons.join("; "))]
+    Guard {
+        /// What the guards say.
+        reasons: Vec<String>,
+        /// Sources that shrank.
+        shrunk: Vec<String>,
     },
     /// A drop folder or file.
     #[error(transparent)]
@@ -76,6 +86,10 @@ pub enum Cause {
     Results(#[from] serde_json::Error),
 }
 
+fn in_detail(not_taken: &[String]) -> String {
+    if not_taken.is_empty() { String::new() } else { format!(" ({})", not_taken.join("; ")) }
+}
+
 /// Whose fault it is, which decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -94,6 +108,14 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match &self.cause {
+            Cause::MissingSources { not_taken, .. } if !not_taken.is_empty() => {
+                Some("run again when the files are complete, or see docs/arrivals.md for what makes them so".to_owned())
+            }
+            Cause::Guard { shrunk, .. } if !shrunk.is_empty() => {
+                let options: Vec<String> = shrunk.iter().map(|source| format!("--accept-shrink {source}")).collect();
+                Some(format!("ask for the export again; if it is right as it is, run with {}", options.join(" ")))
+            }
+            Cause::Guard { .. } => Some("ask why no newer export arrived, or raise max_age_days".to_owned()),
             Cause::MissingSources { patterns, .. } => Some(format!(
                 "put the export into the drop folder; files are recognised by their names ({}, .csv, .csv.gz or .csv.zst)",
                 patterns.join(", ")
@@ -117,7 +139,7 @@ impl RunError {
                 Fault::Configuration
             }
             Cause::Silver(SilverError::Expression { .. }) => Fault::Configuration,
-            Cause::Silver(SilverError::RuleFailed { .. }) => Fault::Guard,
+            Cause::Silver(SilverError::RuleFailed { .. }) | Cause::Guard { .. } => Fault::Guard,
             Cause::Sql(error) if is_definition(error) => Fault::Configuration,
             Cause::Lake(LakeError::Held { .. }) => Fault::Held,
             Cause::Lake(

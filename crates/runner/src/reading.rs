@@ -34,6 +34,7 @@ pub struct PublishedVersion {
 /// If the customer has no lake, or a table cannot be read.
 pub async fn published_tables(lake: &Lake) -> Result<PublishedTables, Cause> {
     let release = lake.latest_release()?;
+    let ledger = lake.ledger()?;
     let mut tables = Vec::new();
     for name in lake.tables()? {
         let version = match name.layer {
@@ -46,8 +47,9 @@ pub async fn published_tables(lake: &Lake) -> Result<PublishedTables, Cause> {
             }
         };
         let Some(published) = lake.published(&name, version).await? else { continue };
-        let current_rows = match (name.layer, Batches::of(Some(&published)).current()) {
-            (Layer::Bronze, Some(batch)) => files_of(&published, batch).rows(),
+        let batches = Batches::of(&name.table, Some(&published), &ledger);
+        let current_rows = match (name.layer, batches.current().and_then(|content| content.batch_id.as_ref())) {
+            (Layer::Bronze, Some(batch)) => files_of(&published, batch, published.files.schema.clone()).rows(),
             _ => published.rows(),
         };
         tables.push(PublishedVersion { name, version: published.version, files: published.files, current_rows });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use medallion_lake::{CommitInfo, CommitMode, Lake};
 use medallion_pipeline::{Reject, rejects};
-use medallion_silver::rejects::{Stage, merged, stage};
+use medallion_silver::rejects::{Row, Stage, merged, stage, without};
 
 use crate::error::Cause;
 
@@ -21,9 +21,24 @@ pub(crate) async fn replace(
     let table = rejects::table();
     let published = lake.published(&table, None).await?;
     let files = published.as_ref().map(|published| &published.files);
-    let Some(rows) = merged(files, from, batches, set_aside, run_id)? else { return Ok(()) };
-    let area = lake.staging_area(&table, &format!("{run_id}-{}", from.name()))?;
-    stage(&rows, &area)?;
+    match merged(files, from, batches, set_aside, run_id)? {
+        Some(rows) => commit(lake, run_id, from.name(), &rows).await,
+        None => Ok(()),
+    }
+}
+
+/// Removes what was set aside of batches whose rows are gone.
+pub(crate) async fn remove(lake: &Lake, run_id: &str, batches: &BTreeSet<String>) -> Result<(), Cause> {
+    let Some(published) = lake.published(&rejects::table(), None).await? else { return Ok(()) };
+    match without(&published.files, batches)? {
+        Some(rows) => commit(lake, run_id, "retired", &rows).await,
+        None => Ok(()),
+    }
+}
+
+async fn commit(lake: &Lake, run_id: &str, step: &str, rows: &[Row]) -> Result<(), Cause> {
+    let area = lake.staging_area(&rejects::table(), &format!("{run_id}-{step}"))?;
+    stage(rows, &area)?;
     let staged = lake.staged(&rejects::schema(), &area)?;
     let info = CommitInfo { run_id: run_id.to_owned(), ..CommitInfo::default() };
     lake.commit(&staged, CommitMode::Overwrite, &info).await?;

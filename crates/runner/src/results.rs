@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use medallion_bronze::FileReport;
+use medallion_bronze::{FileReport, NotTaken};
 use medallion_pipeline::{Layer, TableName};
 use medallion_silver::{RuleFinding, Sums};
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub enum Status {
     Unchanged,
     /// Not built because no file arrived; the last batch is used.
     NotDelivered,
+    /// Nothing new could be read because its files may still be written; the last batch, if any, is used.
+    Waiting,
     /// An optional source that never arrived.
     Absent,
     /// Not published because of an error.
@@ -106,6 +108,10 @@ pub struct RunResults {
     pub layer_seconds: BTreeMap<Layer, f64>,
     /// Files in the drop folder that no source claims.
     pub unclaimed_files: Vec<String>,
+    /// Files that may still be written; they are read in a later run.
+    pub waiting_files: Vec<NotTaken>,
+    /// Files that cannot be used though the run went on without them.
+    pub refused_files: Vec<NotTaken>,
     /// The tables by name.
     pub tables: BTreeMap<TableName, TableResult>,
 }

@@ -1,31 +1,26 @@
 //! One customer's night: take in, build, publish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
-use futures::stream::{self, StreamExt, TryStreamExt};
-use medallion_bronze::IngestOptions;
+use chrono::{DateTime, NaiveDate, Utc};
+use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{CommitInfo, CommitMode, Lake, Release, ReleasedTable};
+use medallion_lake::{CommitInfo, CommitMode, Gate, Lake, Release, ReleasedBatch, ReleasedTable};
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
 use medallion_silver::rejects::Stage;
 use medallion_sql::{SqlOptions, SqlSession};
 
-use crate::bronze::{self, BronzeStep};
+use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
+use crate::guard::{Guards, released_batches};
 use crate::layers::{Builder, Built};
 use crate::rejects;
-use crate::results::{RunResults, SCHEMA, Status, TableResult};
-
-/// How many tables are committed at the same time.
-const CONCURRENT_COMMITS: usize = 16;
-
-/// The finding that a hierarchy leads back to where it began.
-const CYCLE: &str = medallion_silver::closure::FindingKind::Cycle.as_str();
+use crate::results::{RunResults, SCHEMA, Status};
+use crate::telling::Teller;
 
 /// What a run needs to know.
 #[derive(Debug, Clone)]
@@ -40,6 +35,10 @@ pub struct RunOptions {
     pub as_of: Option<NaiveDate>,
     /// How the SQL engine may use the machine.
     pub sql: SqlOptions,
+    /// What stands between the lake and its disk.
+    pub gate: Arc<dyn Gate>,
+    /// Sources that may have far fewer records than in the last release.
+    pub accept_shrink: BTreeSet<String>,
 }
 
 /// Runs a customer. An error leaves the published tables as they were; its results are written all the same.
@@ -57,7 +56,8 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
         listener,
     };
     check(&options.pipeline).map_err(failed)?;
-    let lake = Lake::open(&options.lake, options.customer.id.as_str()).map_err(|error| failed(error.into()))?;
+    let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
+        .map_err(|error| failed(error.into()))?;
     let _lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
     let mut results = run.results();
     let outcome = run.carry_out(&lake, &mut results).await;
@@ -115,23 +115,35 @@ impl Run<'_> {
         let mut builder = self.builder(lake)?;
         builder.check_queries().await?;
         self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
-        let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now };
-        let mut step = bronze::take_in(lake, pipeline, &self.options.customer.source, &ingest).await?;
+        let customer = &self.options.customer;
+        let limits = customer.arrival.limits.clone();
+        let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now, limits };
+        let drop = Drop { folder: &customer.source, arrival: &customer.arrival };
+        let mut step = BronzeStep::default();
+        let taken_in = bronze::take_in(lake, pipeline, &drop, &ingest, &mut step).await;
         results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
-        self.tell_bronze(&step);
+        self.teller().bronze(&step);
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
         results.unclaimed_files = step.unclaimed;
+        results.waiting_files = step.waiting;
+        results.refused_files = step.refused;
         results.tables = step.results;
+        taken_in?;
+        self.guards(lake, &current, results)?;
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         results.layer_seconds.extend(seconds);
-        self.tell_silver(&built);
+        self.teller().silver(&built);
         let publishing = Instant::now();
         let batches = current.values().filter_map(|batch| batch.batch_id.clone()).collect();
         let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
         rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await?;
-        let release = self.publish(lake, &built).await?;
+        let release = self.publish(lake, &built, released_batches(&current)).await?;
+        if let Err(cause) = bronze::retire(lake, pipeline, &step.batches, &ingest).await {
+            self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
+        }
+        self.put_away(&step.done);
         results.tables.extend(built.into_iter().map(|built| (built.name, built.result)));
         results.publish_seconds = publishing.elapsed().as_secs_f64();
         results.release = Some(release);
@@ -154,6 +166,8 @@ impl Run<'_> {
             publish_seconds: 0.0,
             layer_seconds: BTreeMap::new(),
             unclaimed_files: Vec::new(),
+            waiting_files: Vec::new(),
+            refused_files: Vec::new(),
             tables: BTreeMap::new(),
         }
     }
@@ -174,68 +188,32 @@ impl Run<'_> {
         })
     }
 
-    fn warn(&self, table: &TableName, message: String) {
-        self.listener.on(&Event::Warning { table: Some(table.clone()), message });
+    fn teller(&self) -> Teller<'_> {
+        Teller { listener: self.listener.as_ref(), now: self.now }
     }
 
-    fn tell_bronze(&self, step: &BronzeStep) {
-        for (table, result) in &step.results {
-            let (rows, seconds) = (result.rows_out, result.seconds);
-            self.listener.on(&Event::TableDone { table: table.clone(), rows, seconds });
-            self.warn_of_batches(table, result);
-            if result.rejected > 0 {
-                self.warn(table, format!("{} set aside, see bronze.rejected_rows", records(result.rejected)));
-            }
-            for file in &result.files {
-                if !file.rescued_columns.is_empty() {
-                    let columns = file.rescued_columns.join(", ");
-                    self.warn(table, format!("{} has unknown columns, kept in _rescued_data: {columns}", file.name));
-                }
-                if let Some(encoding) = file.encoding.filter(|encoding| *encoding != "UTF-8") {
-                    self.warn(table, format!("{} is not UTF-8 and was read as {encoding}", file.name));
-                }
-            }
-        }
-        if !step.unclaimed.is_empty() {
-            let message = format!("files that belong to no source are left alone: {}", step.unclaimed.join(", "));
-            self.listener.on(&Event::Warning { table: None, message });
-        }
+    /// Checks what is current before anything is built from it.
+    fn guards(
+        &self,
+        lake: &Lake,
+        current: &BTreeMap<TableName, CurrentBatch>,
+        results: &RunResults,
+    ) -> Result<(), Cause> {
+        let last = lake.latest_release()?;
+        let guards = Guards {
+            pipeline: &self.options.pipeline,
+            last: last.as_ref(),
+            accept_shrink: &self.options.accept_shrink,
+            as_of: self.as_of,
+        };
+        guards.check(current, &results.tables)
     }
 
-    fn warn_of_batches(&self, table: &TableName, result: &TableResult) {
-        let current = result.batch_id.as_deref().unwrap_or_default();
-        if result.status == Status::NotDelivered {
-            self.warn(table, result.skipped.clone().unwrap_or_default());
-        }
-        if result.status == Status::Success && !result.new_batches.iter().any(|batch| batch == current) {
-            self.warn(table, format!("what arrived is older than the batch {current}, which stays the current one"));
-        }
-        if result.export_date.is_some_and(|date| date > self.now.date_naive() + Days::new(1)) {
-            self.warn(table, format!("the batch {current} is dated in the future; later exports will not replace it"));
-        }
-        if result.status == Status::Success && result.rows_out == 0 && result.rejected == 0 {
-            self.warn(table, "the export has a header and no records".to_owned());
-        }
-    }
-
-    /// Rows that silver set aside, texts it could not read and cycles; other findings are in the results.
-    fn tell_silver(&self, built: &[Built]) {
-        for built in built {
-            let result = &built.result;
-            if result.rejected > 0 {
-                self.warn(&built.name, format!("{} set aside, see bronze.rejected_rows", records(result.rejected)));
-            }
-            for finding in result.findings.iter().filter(|finding| finding.column.is_some()) {
-                let column = finding.column.as_deref().unwrap_or_default();
-                let what = if finding.rule == "cast" { "not readable" } else { "not among the known values" };
-                let samples = finding.samples.join(", ");
-                self.warn(&built.name, format!("{column}: {} {what}: {samples}", records(finding.rows)));
-            }
-            for cycle in result.findings.iter().filter(|finding| finding.rule == CYCLE).flat_map(|cycle| &cycle.samples)
-            {
-                self.warn(&built.name, cycle.clone());
-            }
-        }
+    /// What cannot be put away is a nuisance, not a failure: it is known the next night.
+    fn put_away(&self, done: &[ReadFile]) {
+        let customer = &self.options.customer;
+        let stay = tokio::task::block_in_place(|| put_away(&customer.source, done, &customer.arrival));
+        stay.into_iter().for_each(|message| self.teller().tell(message));
     }
 
     /// Removes what a failed run staged; nothing of it is in a log.
@@ -247,16 +225,21 @@ impl Run<'_> {
     }
 
     /// Commits every table, then the release that names their versions.
-    async fn publish(&self, lake: &Lake, built: &[Built]) -> Result<u64, Cause> {
+    async fn publish(
+        &self,
+        lake: &Lake,
+        built: &[Built],
+        batches: BTreeMap<String, ReleasedBatch>,
+    ) -> Result<u64, Cause> {
         let release = lake.latest_release()?.map_or(1, |latest| latest.release + 1);
         self.listener.on(&Event::Publishing { release });
         let info = CommitInfo { run_id: self.run_id.clone(), release: Some(release), extra: Vec::new() };
-        let commits = stream::iter(built.iter()).map(|built| async {
+        let commits = built.iter().map(|built| async {
             let version = lake.commit(&built.staged, CommitMode::Overwrite, &info).await?;
             let released = ReleasedTable { version, rows: built.staged.rows(), fingerprint: None };
             Ok::<_, Cause>((built.name.to_string(), released))
         });
-        let tables = commits.buffer_unordered(CONCURRENT_COMMITS).try_collect().await?;
+        let tables = bronze::all(commits).await?.into_iter().collect();
         lake.put_release(&Release {
             schema: Release::SCHEMA.to_owned(),
             release,
@@ -264,11 +247,8 @@ impl Run<'_> {
             as_of: self.as_of,
             published_at: Utc::now(),
             tables,
+            batches,
         })?;
         Ok(release)
     }
-}
-
-fn records(count: u64) -> String {
-    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
 }

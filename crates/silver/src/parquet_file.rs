@@ -13,7 +13,8 @@ use crate::error::SilverError;
 /// The name of the one file of a table that Polars writes.
 const FILE: &str = "part-00000.parquet";
 
-/// Reads the named columns of a table, its files one after another.
+/// Reads the named columns of a table, its files one after another. A column that came after a file was written is
+/// NULL in its rows.
 pub(crate) fn read(table: &TableFiles, columns: &[&str]) -> Result<DataFrame, SilverError> {
     let name = &table.schema.name;
     let failed = |source| SilverError::Polars { table: name.clone(), action: "read its files", source };
@@ -26,9 +27,7 @@ pub(crate) fn read(table: &TableFiles, columns: &[&str]) -> Result<DataFrame, Si
             path: path.clone(),
             source,
         })?;
-        let wanted = columns.iter().map(|column| (*column).to_owned()).collect();
-        let frame = ParquetReader::new(opened).with_columns(Some(wanted)).finish().map_err(failed)?;
-        let frame = frame.select(columns.iter().copied()).map_err(failed)?;
+        let frame = read_file(opened, &table.schema, columns).map_err(failed)?;
         match &mut frames {
             Some(frames) => {
                 frames.vstack_mut(&frame).map_err(failed)?;
@@ -37,6 +36,26 @@ pub(crate) fn read(table: &TableFiles, columns: &[&str]) -> Result<DataFrame, Si
         }
     }
     frames.map_or_else(|| empty(&table.schema, columns).map_err(failed), Ok)
+}
+
+fn read_file(file: File, schema: &TableSchema, columns: &[&str]) -> PolarsResult<DataFrame> {
+    let mut reader = ParquetReader::new(file);
+    let (found, rows) = (reader.schema()?, reader.num_rows()?);
+    let missing = |name: &&str| {
+        let column = schema.columns.iter().find(|column| column.name == **name);
+        column.filter(|_| !found.contains(name)).map(|column| data_type(column.data_type))
+    };
+    let wanted: Vec<String> =
+        columns.iter().filter(|name| missing(name).is_none()).map(|name| (*name).to_owned()).collect();
+    // A frame without columns would not know how many rows it has.
+    let mut read = match wanted.is_empty() {
+        true => DataFrame::empty_with_height(rows),
+        false => reader.with_columns(Some(wanted)).finish()?,
+    };
+    for (name, data_type) in columns.iter().filter_map(|name| Some((*name, missing(name)?))) {
+        read.with_column(polars::prelude::Column::full_null(name.into(), rows, &data_type))?;
+    }
+    read.select(columns.iter().copied())
 }
 
 fn empty(schema: &TableSchema, columns: &[&str]) -> PolarsResult<DataFrame> {
@@ -73,4 +92,98 @@ pub(crate) fn create(table: &TableName, path: &Path) -> Result<File, SilverError
 /// The path of a `file://` URL; lakes of this build are local.
 pub(crate) fn local_path(location: &Url) -> PathBuf {
     location.to_file_path().unwrap_or_else(|()| PathBuf::from(location.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use medallion_pipeline::{Column, ColumnType, DataFile};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    /// Three columns of text and one of numbers; the files of the tests have some of them.
+    fn schema() -> TableSchema {
+        let columns = [
+            ("name", ColumnType::Text),
+            ("city", ColumnType::Text),
+            ("points", ColumnType::Long),
+            ("email", ColumnType::Text),
+        ];
+        TableSchema {
+            name: "bronze.users".parse().unwrap(),
+            description: String::new(),
+            columns: columns.map(|(name, data_type)| Column::new(name, data_type, "")).into(),
+            partition_columns: vec![],
+        }
+    }
+
+    fn write_file(path: &Path, columns: Vec<(&str, ArrayRef)>) -> DataFile {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        DataFile {
+            location: Url::from_file_path(path).unwrap(),
+            partition_values: [].into(),
+            rows: batch.num_rows() as u64,
+            bytes: path.metadata().unwrap().len(),
+        }
+    }
+
+    fn texts(texts: &[&str]) -> ArrayRef {
+        Arc::new(StringArray::from(texts.to_vec()))
+    }
+
+    /// An old file with names and cities, and a newer one, in another order, with all columns.
+    fn table(folder: &Path) -> TableFiles {
+        let old = vec![("name", texts(&["Ann", "Bob"])), ("city", texts(&["Oslo", "Rome"]))];
+        let points: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+        let new = vec![
+            ("email", texts(&["cid@example.org"])),
+            ("points", points),
+            ("city", texts(&["Bonn"])),
+            ("name", texts(&["Cid"])),
+        ];
+        let files = vec![write_file(&folder.join("0.parquet"), old), write_file(&folder.join("1.parquet"), new)];
+        TableFiles { schema: schema(), files }
+    }
+
+    fn text_column<'a>(frame: &'a DataFrame, name: &str) -> Vec<Option<&'a str>> {
+        frame.column(name).unwrap().str().unwrap().iter().collect()
+    }
+
+    #[test]
+    fn a_column_that_came_later_is_null_in_older_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = read(&table(folder.path()), &["points", "name", "email"]).unwrap();
+        assert_eq!(frame.get_column_names(), ["points", "name", "email"]);
+        assert_eq!(text_column(&frame, "name"), [Some("Ann"), Some("Bob"), Some("Cid")]);
+        assert_eq!(text_column(&frame, "email"), [None, None, Some("cid@example.org")]);
+        let points: Vec<_> = frame.column("points").unwrap().i64().unwrap().iter().collect();
+        assert_eq!(points, [None, None, Some(7)]);
+    }
+
+    #[test]
+    fn a_file_with_none_of_the_columns_still_has_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(folder.path());
+        let frame = read(&table, &["email"]).unwrap();
+        assert_eq!(text_column(&frame, "email"), [None, None, Some("cid@example.org")]);
+        let old = TableFiles { schema: table.schema, files: table.files[..1].to_vec() };
+        let frame = read(&old, &["email", "points"]).unwrap();
+        assert_eq!((frame.height(), frame.column("points").unwrap().dtype()), (2, &DataType::Int64));
+        assert_eq!(text_column(&frame, "email"), [None, None]);
+    }
+
+    #[test]
+    fn a_column_that_the_table_has_not_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read(&table(folder.path()), &["name", "shoe_size"]).unwrap_err();
+        assert!(error.to_string().contains("shoe_size"), "{error}");
+    }
 }

@@ -63,6 +63,17 @@ pub fn merged(
     Ok(Some(rows))
 }
 
+/// What the table holds without the given batches; `None` if it has none of them.
+///
+/// # Errors
+/// If the table cannot be read.
+pub fn without(published: &TableFiles, batches: &BTreeSet<String>) -> Result<Option<Vec<Row>>, SilverError> {
+    let mut rows = read(published)?;
+    let before = rows.len();
+    rows.retain(|(_, row)| !batches.contains(&row.batch_id));
+    Ok((rows.len() < before).then_some(rows))
+}
+
 /// Writes rows into `area`.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ source = \"../exports/example\"
 # name = \"Example Ltd\"
 # timezone = \"Europe/Berlin\"
 # fiscal_year.start_month = 7
+# settle_seconds = 60    # a file written to less than a minute ago waits for the next run
+# after = \"archive\"    # what is in bronze is moved to the folder archive in the drop folder
 ";
 
 pub(crate) fn init(folder: &Path, console: &Console) -> Result<Exit, Failure> {

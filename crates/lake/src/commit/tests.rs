@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use medallion_pipeline::{Column, ColumnType, TableSchema};
+use arrow::array::{ArrayRef, StringArray};
+use medallion_pipeline::{Column, ColumnType, Layer, TableSchema};
 use serde_json::json;
 use url::Url;
 
 use super::*;
-use crate::testing::{example_schema, lake, write_example, write_years};
+use crate::testing::{example_schema, lake, write_columns, write_example, write_years};
 
 fn info(run_id: &str) -> CommitInfo {
     let extra = vec![("as_of".to_owned(), json!("2025-06-30"))];
@@ -237,6 +238,95 @@ async fn appending_may_add_columns_but_not_change_them() {
         let error = lake.commit(&staged, CommitMode::Append, &info("run-3")).await.unwrap_err();
         assert!(matches!(error, LakeError::AppendChangesColumns { .. }) && error.to_string().contains(text), "{error}");
     }
+}
+
+#[tokio::test]
+async fn appended_files_may_bring_columns_in_any_order() {
+    let (folder, lake) = lake();
+    let table = TableName::new(Layer::Bronze, "users");
+    let schema = |columns: &[(&str, &str)]| TableSchema {
+        name: table.clone(),
+        description: "Users".to_owned(),
+        columns: columns.iter().map(|(name, text)| Column::new(*name, ColumnType::Text, *text)).collect(),
+        partition_columns: vec![],
+    };
+    let texts = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+
+    let first = schema(&[("name", "Full name"), ("city", "")]);
+    let area = lake.staging_area(&table, "batch-1").unwrap();
+    write_columns(&area, "0.parquet", vec![("name", texts("Ann")), ("city", texts("Oslo"))]);
+    lake.commit(&lake.staged(&first, &area).unwrap(), CommitMode::Append, &info("run-1")).await.unwrap();
+
+    let second = schema(&[("email", "New"), ("city", "Of residence"), ("name", "Full name")]);
+    let area = lake.staging_area(&table, "batch-2").unwrap();
+    let columns = vec![("name", texts("Bob")), ("email", texts("bob@example.org")), ("city", texts("Bergen"))];
+    write_columns(&area, "0.parquet", columns);
+    lake.commit(&lake.staged(&second, &area).unwrap(), CommitMode::Append, &info("run-2")).await.unwrap();
+
+    let published = lake.published(&table, None).await.unwrap().unwrap();
+    assert_eq!((published.version, published.rows(), &published.files.schema), (1, 2, &second));
+    assert_eq!(paths(&lake, &table, None).await, ["batch-1/0.parquet", "batch-2/0.parquet"]);
+    let log = folder.path().join("acme/bronze/users/_delta_log");
+    let actions = |version: u64| fs::read_to_string(log.join(format!("{version:020}.json"))).unwrap();
+    assert_eq!((actions(1).matches("\"metaData\":").count(), actions(1).matches("\"add\":").count()), (1, 1));
+    let old = lake.published(&table, Some(0)).await.unwrap().unwrap();
+    assert_eq!(old.files.schema, first);
+
+    // The next file lacks what the table has by now.
+    let area = lake.staging_area(&table, "batch-3").unwrap();
+    let staged = lake.staged(&first, &area).unwrap();
+    let error = lake.commit(&staged, CommitMode::Append, &info("run-3")).await.unwrap_err();
+    assert!(matches!(&error, LakeError::AppendChangesColumns { difference, .. } if difference.contains("'email'")));
+}
+
+#[tokio::test]
+async fn retiring_takes_out_the_files_of_folders_and_nothing_else() {
+    let (folder, lake) = lake();
+    let schema = example_schema("dim_user");
+    let folders = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(lake.retire(&schema.name, &folders(&["run-1"]), &info("run-9")).await.unwrap(), None);
+    assert!(!folder.path().join("acme/gold/dim_user").exists());
+
+    for run in ["run-1", "run-10", "run-2", "run-3"] {
+        publish(&lake, &schema, run, &[1, 2], CommitMode::Append).await;
+    }
+    assert_eq!(lake.retire(&schema.name, &folders(&["run-7", "run"]), &info("run-9")).await.unwrap(), None);
+    assert_eq!(lake.retire(&schema.name, &folders(&[]), &info("run-9")).await.unwrap(), None);
+    let version = lake.retire(&schema.name, &folders(&["run-1", "run-3", "run-7"]), &info("run-9")).await.unwrap();
+    assert_eq!(version, Some(4));
+
+    let published = lake.published(&schema.name, None).await.unwrap().unwrap();
+    assert_eq!((published.version, published.run_id.as_deref(), published.rows()), (4, Some("run-9"), 4));
+    assert_eq!(published.files.schema, schema);
+    assert_eq!(paths(&lake, &schema.name, None).await, ["run-10/0.parquet", "run-2/0.parquet"]);
+    let log = log_of(folder.path(), "dim_user", 4);
+    let removed = of_kind(&log, "remove");
+    let mut removed_paths: Vec<_> = removed.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    removed_paths.sort_unstable();
+    assert_eq!(removed_paths, ["run-1/0.parquet", "run-3/0.parquet"]);
+    assert!(removed.iter().all(|file| file["dataChange"] == true));
+    assert_eq!((of_kind(&log, "add").len(), of_kind(&log, "metaData").len()), (0, 0));
+    assert_eq!(of_kind(&log, "commitInfo")[0]["medallion.run_id"], "run-9");
+    assert_eq!(lake.published(&schema.name, Some(3)).await.unwrap().unwrap().rows(), 8);
+    assert!(folder.path().join("acme/gold/dim_user/run-1/0.parquet").is_file());
+
+    // All of them: the table stays, without rows, and can have some again, even the same.
+    lake.retire(&schema.name, &folders(&["run-10", "run-2"]), &info("run-9")).await.unwrap().unwrap();
+    let empty = lake.published(&schema.name, None).await.unwrap().unwrap();
+    assert_eq!((empty.rows(), &empty.files.schema), (0, &schema));
+    publish(&lake, &schema, "run-2", &[1, 2, 3], CommitMode::Append).await;
+    assert_eq!(lake.published(&schema.name, None).await.unwrap().unwrap().rows(), 3);
+}
+
+#[tokio::test]
+async fn files_whose_paths_are_escaped_can_be_retired() {
+    let (_folder, lake) = lake();
+    let (schema, area) = write_years(&lake, "run-1");
+    let staged = lake.staged(&schema, &area).unwrap();
+    lake.commit(&staged, CommitMode::Append, &info("run-1")).await.unwrap();
+    let folders = BTreeSet::from(["run-1".to_owned()]);
+    assert_eq!(lake.retire(&schema.name, &folders, &info("run-2")).await.unwrap(), Some(1));
+    assert_eq!(lake.published(&schema.name, None).await.unwrap().unwrap().files.files, []);
 }
 
 #[tokio::test]

@@ -1,0 +1,215 @@
+//! Changes on the disk: each passes the gate, and files are whole or not there, also after a power loss.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+
+use crate::gate::{Gate, Operation};
+
+/// The local disk behind a gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    gate: Arc<dyn Gate>,
+}
+
+impl Disk {
+    pub(crate) fn new(gate: Arc<dyn Gate>) -> Self {
+        Self { gate }
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<dyn Gate> {
+        &self.gate
+    }
+
+    /// Asks the gate about a change that the caller makes itself.
+    pub(crate) fn pass(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        self.gate.pass(operation, path)
+    }
+
+    /// Makes a folder unless there is something of that name; says whether it is new.
+    pub(crate) fn make_folder(&self, path: &Path) -> io::Result<bool> {
+        if path.symlink_metadata().is_ok() {
+            return Ok(false);
+        }
+        self.pass(Operation::MakeFolder, path)?;
+        match fs::create_dir(path) {
+            // Another task made it meanwhile.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Makes a folder unless there is something of that name; a new one is still there after a power loss.
+    pub(crate) fn make_lasting_folder(&self, path: &Path) -> io::Result<()> {
+        if self.make_folder(path)? { self.sync_folder(parent(path)) } else { Ok(()) }
+    }
+
+    /// Makes a folder and those above it, where they are missing.
+    pub(crate) fn make_folder_path(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(above) = path.parent() {
+            self.make_folder_path(above)?;
+        }
+        self.make_lasting_folder(path)?;
+        if path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
+    }
+
+    /// Writes a file that must not exist yet; fails with [`ErrorKind::AlreadyExists`] if it does.
+    pub(crate) fn create_new(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        let file = self.written(path, content)?;
+        self.make_visible(path, file, |file| file.persist_noclobber(path))?;
+        self.sync_folder(parent(path)).inspect_err(|_| {
+            // Who sees an error believes that nothing happened, so nothing may have happened.
+            let _ = self.remove_file(path);
+        })
+    }
+
+    /// Writes a file, in place of an older one if there is one. After an error it is the old one, unless only its
+    /// name could not be brought to the disk.
+    pub(crate) fn replace(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        let file = self.written(path, content)?;
+        self.make_visible(path, file, |file| file.persist(path))?;
+        self.sync_folder(parent(path))
+    }
+
+    /// Adds whole lines to a file, or makes it. A last line without its end, which a crash left, is cut off first.
+    /// After an error the lines are not there, unless the disk does not even let them be cut off again.
+    pub(crate) fn append_lines(&self, path: &Path, lines: &[u8]) -> io::Result<()> {
+        self.pass(Operation::Append, path)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let (length, whole) = (file.metadata()?.len(), whole_lines(&mut file)?);
+        if whole < length {
+            self.cut(&file, path, whole)?;
+        }
+        file.seek(SeekFrom::Start(whole))?;
+        let appended = file
+            .write_all(lines)
+            .and_then(|()| self.pass(Operation::Sync, path))
+            .and_then(|()| file.sync_all())
+            // Always, because whoever made the file may have been killed before its name was on the disk.
+            .and_then(|()| self.sync_folder(parent(path)));
+        appended.inspect_err(|_| {
+            let _ = self.cut(&file, path, whole);
+        })
+    }
+
+    /// Waits until a file written by somebody else is on the disk.
+    pub(crate) fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.pass(Operation::Sync, path)?;
+        File::open(path)?.sync_all()
+    }
+
+    /// Waits until the names in a folder are on the disk.
+    pub(crate) fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.pass(Operation::SyncFolder, path)?;
+        sync_names(path)
+    }
+
+    /// Removes a folder with all it contains; links in it are removed, not followed.
+    pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.pass(Operation::Remove, path)?;
+        fs::remove_dir_all(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.pass(Operation::Remove, path)?;
+        fs::remove_file(path)
+    }
+
+    /// Cuts a file to its first `length` bytes, for good.
+    fn cut(&self, file: &File, path: &Path, length: u64) -> io::Result<()> {
+        self.pass(Operation::Truncate, path)?;
+        file.set_len(length)?;
+        self.pass(Operation::Sync, path)?;
+        file.sync_all()
+    }
+
+    /// A temporary file beside `path` that has the content on the disk.
+    fn written(&self, path: &Path, content: &[Bytes]) -> io::Result<NamedTempFile> {
+        let folder = parent(path);
+        self.make_folder_path(folder)?;
+        self.pass(Operation::Write, path)?;
+        let mut file = temporary(folder)?;
+        let synced = content
+            .iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| self.pass(Operation::Sync, path))
+            .and_then(|()| file.as_file().sync_all());
+        match synced {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                self.abandon(file);
+                Err(error)
+            }
+        }
+    }
+
+    fn make_visible(
+        &self,
+        path: &Path,
+        file: NamedTempFile,
+        rename: impl FnOnce(NamedTempFile) -> Result<File, tempfile::PersistError>,
+    ) -> io::Result<()> {
+        if let Err(error) = self.pass(Operation::Rename, path) {
+            self.abandon(file);
+            return Err(error);
+        }
+        rename(file).map(drop).map_err(|error| {
+            self.abandon(error.file);
+            error.error
+        })
+    }
+
+    /// Removes a temporary file; where not even that can be done it stays, as after a crash.
+    fn abandon(&self, file: NamedTempFile) {
+        match self.pass(Operation::Remove, file.path()) {
+            Ok(()) => drop(file),
+            Err(_) => drop(file.keep()),
+        }
+    }
+}
+
+/// Runs something that waits for the disk without holding up other tables.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// How many bytes of a file are lines with their ends.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    let mut content = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut content)?;
+    Ok(content.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end as u64 + 1))
+}
+
+#[cfg(unix)]
+fn sync_names(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Folders cannot be synced here; the file system orders names itself.
+#[cfg(not(unix))]
+fn sync_names(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The name begins with `_`, which readers of Delta tables skip.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("_writing_").suffix(".tmp");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}

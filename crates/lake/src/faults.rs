@@ -1,0 +1,252 @@
+//! Disks that fail at each operation in turn: a table has its old or its new content, and its log stays readable.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate};
+use futures::StreamExt;
+use futures::stream;
+use medallion_pipeline::TableSchema;
+use parquet::file::metadata::ParquetMetaDataReader;
+
+use crate::commit::{CommitInfo, CommitMode};
+use crate::error::LakeError;
+use crate::place::Lake;
+use crate::release::Release;
+use crate::testing::{FaultyGate, example_schema, write_example};
+
+/// What the table holds before the first step and after each; the last step publishes a release.
+const CONTENTS: [&[&str]; 5] =
+    [&[], &["run-1/0.parquet"], &["run-1/0.parquet", "run-2/0.parquet"], &["run-3/0.parquet"], &["run-3/0.parquet"]];
+
+fn release() -> Release {
+    Release {
+        schema: Release::SCHEMA.to_owned(),
+        release: 1,
+        run_id: "run-3".to_owned(),
+        as_of: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
+        published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
+        tables: BTreeMap::new(),
+        batches: BTreeMap::new(),
+    }
+}
+
+async fn publish(lake: &Lake, schema: &TableSchema, run: &str, ids: &[i64], mode: CommitMode) -> Result<(), LakeError> {
+    let area = lake.staging_area(&schema.name, run)?;
+    write_example(&area, "0.parquet", ids);
+    let staged = lake.staged(schema, &area)?;
+    lake.commit(&staged, mode, &CommitInfo { run_id: run.to_owned(), ..CommitInfo::default() }).await.map(drop)
+}
+
+/// Opens the lake and takes all steps, counting those that succeed.
+async fn take_steps(root: &Path, gate: Arc<FaultyGate>, done: &mut usize) -> Result<(), LakeError> {
+    let lake = Lake::open_behind(root.to_str().unwrap(), "acme", gate)?;
+    let schema = example_schema("dim_user");
+    publish(&lake, &schema, "run-1", &[1, 2], CommitMode::Append).await?;
+    *done = 1;
+    publish(&lake, &schema, "run-2", &[3], CommitMode::Append).await?;
+    *done = 2;
+    publish(&lake, &schema, "run-3", &[4, 5, 6], CommitMode::Overwrite).await?;
+    *done = 3;
+    lake.put_release(&release())?;
+    *done = 4;
+    Ok(())
+}
+
+/// The files of the table, each opened to see that it has the rows the log claims.
+async fn content(lake: &Lake) -> Vec<String> {
+    let published = lake.published(&example_schema("dim_user").name, None).await.unwrap();
+    let Some(published) = published else { return Vec::new() };
+    for file in &published.files.files {
+        let opened = File::open(file.location.to_file_path().unwrap()).unwrap();
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&opened).unwrap();
+        assert_eq!(footer.file_metadata().num_rows(), i64::try_from(file.rows).unwrap());
+    }
+    published.paths().map(|(path, _)| path.to_owned()).collect()
+}
+
+/// Fails operation `at`, looks at what is there, and takes all steps again without faults.
+async fn survive(at: usize, lasting: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("lake");
+    let gate = Arc::new(FaultyGate::failing(at, lasting));
+    let mut done = 0;
+    let result = take_steps(&root, gate.clone(), &mut done).await;
+    let what = format!("fault {at}, lasting: {lasting}, {result:?}, {:?}", gate.operations());
+    result.unwrap_err();
+
+    let lake = Lake::open(root.to_str().unwrap(), "acme").unwrap();
+    let found = content(&lake).await;
+    let released = lake.latest_release().unwrap();
+    // Only a disk that fails for good can leave a step done that was reported as failed.
+    assert!(found == CONTENTS[done] || (lasting && found == CONTENTS[done + 1]), "{what}: {found:?}");
+    let may_be_released = lasting && done == 3;
+    assert!(released.is_none() || (may_be_released && released == Some(release())), "{what}: {released:?}");
+
+    match take_steps(&root, Arc::new(FaultyGate::watching()), &mut done).await {
+        Err(LakeError::ReleaseExists { .. }) if released.is_some() => {}
+        other => other.unwrap(),
+    }
+    assert_eq!(content(&lake).await, ["run-3/0.parquet"], "{what}");
+    assert_eq!(lake.latest_release().unwrap(), Some(release()), "{what}");
+}
+
+/// Runs a test for every fault, once for a while and once for good, many at a time: they wait for the disk.
+async fn for_each_fault<F: Future<Output = ()> + Send + 'static>(operations: usize, test: impl Fn(usize, bool) -> F) {
+    let faults = (0..operations).flat_map(|at| [(at, false), (at, true)]);
+    let mut tests = stream::iter(faults).map(|(at, lasting)| tokio::spawn(test(at, lasting))).buffer_unordered(16);
+    while let Some(tested) = tests.next().await {
+        tested.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_leaves_the_old_or_the_new_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Arc::new(FaultyGate::watching());
+    let mut done = 0;
+    take_steps(folder.path(), gate.clone(), &mut done).await.unwrap();
+    assert_eq!(done, 4);
+    // Three commits of at least ten operations each, and the release.
+    assert!(gate.operations().len() > 35, "{:?}", gate.operations());
+    for_each_fault(gate.operations().len(), survive).await;
+}
+
+/// Makes the tenth commit, which writes a checkpoint, in a copy of a lake with nine; says whether it succeeded.
+async fn commit_tenth(nine: &Path, gate: Arc<FaultyGate>) -> bool {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(nine, copy.path());
+    let root = copy.path().to_str().unwrap();
+    let schema = example_schema("dim_user");
+    let faulty = Lake::open_behind(root, "acme", gate.clone()).unwrap();
+    let committed = publish(&faulty, &schema, "run-9", &[9], CommitMode::Overwrite).await;
+
+    let lake = Lake::open(root, "acme").unwrap();
+    let found = content(&lake).await;
+    let expected = if committed.is_ok() { "run-9/0.parquet" } else { "run-8/0.parquet" };
+    let what = format!("{committed:?}, {:?}", gate.operations());
+    assert!(found == [expected] || (gate.is_lasting() && found == ["run-9/0.parquet"]), "{what}: {found:?}");
+    publish(&lake, &schema, "run-10", &[10], CommitMode::Overwrite).await.unwrap();
+    assert_eq!(content(&lake).await, ["run-10/0.parquet"], "{what}");
+    committed.is_ok()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&copy).unwrap();
+            copy_folder(&path, &copy);
+        } else {
+            fs::copy(&path, &copy).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_fails_fails_no_commit_and_no_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+    for run in 0..9 {
+        let run_id = format!("run-{run}");
+        publish(&lake, &example_schema("dim_user"), &run_id, &[run], CommitMode::Overwrite).await.unwrap();
+    }
+    let gate = Arc::new(FaultyGate::watching());
+    assert!(commit_tenth(folder.path(), gate.clone()).await);
+    let operations = gate.operations();
+    let landed = operations.iter().position(|operation| operation == "rename 00000000000000000009.json").unwrap() + 1;
+    // The folder of the log, then the checkpoint and the file that names it, each written, synced and renamed, and
+    // the folder again.
+    assert!(operations.len() >= landed + 1 + 2 * 4, "{operations:?}");
+    let nine = folder.path().to_path_buf();
+    for_each_fault(operations.len(), move |at, lasting| {
+        let nine = nine.clone();
+        async move {
+            let committed = commit_tenth(&nine, Arc::new(FaultyGate::failing(at, lasting))).await;
+            assert_eq!(committed, at > landed, "fault {at}, lasting: {lasting}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_change_passes_the_gate_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Arc::new(FaultyGate::watching());
+    let root = folder.path().join("lake");
+    let lake = Lake::open_behind(root.to_str().unwrap(), "acme", gate.clone()).unwrap();
+    let temporary = folder.path().file_name().unwrap().to_str().unwrap();
+    let opening = [
+        "make folder lake".to_owned(),
+        format!("sync folder {temporary}"),
+        "make folder acme".to_owned(),
+        "sync folder lake".to_owned(),
+        "make folder _medallion".to_owned(),
+        "sync folder acme".to_owned(),
+    ];
+    assert_eq!(gate.operations(), opening);
+
+    let before = gate.operations().len();
+    lake.put_release(&release()).unwrap();
+    let expected = [
+        "make folder releases",
+        "sync folder _medallion",
+        "write 00000001.json",
+        "sync 00000001.json",
+        "rename 00000001.json",
+        "sync folder releases",
+    ];
+    assert_eq!(gate.operations()[before..], expected);
+
+    let before = gate.operations().len();
+    publish(&lake, &example_schema("dim_user"), "run-1", &[1], CommitMode::Append).await.unwrap();
+    let expected = [
+        "make folder gold",
+        "make folder dim_user",
+        "make folder run-1",
+        "make folder _delta_log",
+        "sync 0.parquet",
+        "sync folder acme",
+        "sync folder gold",
+        "sync folder dim_user",
+        "sync folder run-1",
+        "write 00000000000000000000.json",
+        "sync 00000000000000000000.json",
+        "rename 00000000000000000000.json",
+        "sync folder _delta_log",
+    ];
+    assert_eq!(gate.operations()[before..], expected);
+
+    let before = gate.operations().len();
+    drop(lake.lock("run-2").unwrap());
+    drop(lake.lock("run-2").unwrap());
+    lake.write_run_file("run-2", "run_results.json", b"{}").unwrap();
+    lake.staging_area(&example_schema("dim_user").name, "run-2").unwrap();
+    for _ in 0..2 {
+        lake.discard(&example_schema("dim_user").name, "run-2").unwrap();
+    }
+    let expected = [
+        // The lock: made, taken, given back; taken and given back.
+        "write lock",
+        "write lock",
+        "write lock",
+        "write lock",
+        "write lock",
+        "make folder runs",
+        "sync folder _medallion",
+        "make folder run-2",
+        "sync folder runs",
+        "write run_results.json",
+        "sync run_results.json",
+        "rename run_results.json",
+        "sync folder run-2",
+        "make folder run-2",
+        "remove run-2",
+    ];
+    assert_eq!(gate.operations()[before..], expected);
+    assert_eq!(format!("{:?}", lake.gate()), format!("{gate:?}"));
+}

@@ -1,0 +1,77 @@
+//! Guards over what arrived: a snapshot that shrank, an export that is too old.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{Days, NaiveDate};
+use medallion_lake::{Release, ReleasedBatch};
+use medallion_pipeline::{Pipeline, TableName};
+
+use crate::bronze::CurrentBatch;
+use crate::error::Cause;
+use crate::results::TableResult;
+
+/// What guards compare.
+pub(crate) struct Guards<'a> {
+    pub pipeline: &'a Pipeline,
+    pub last: Option<&'a Release>,
+    /// Sources that may shrink.
+    pub accept_shrink: &'a BTreeSet<String>,
+    pub as_of: NaiveDate,
+}
+
+impl Guards<'_> {
+    /// Fails if a current batch may not be published, with all reasons at once.
+    pub(crate) fn check(
+        &self,
+        current: &BTreeMap<TableName, CurrentBatch>,
+        results: &BTreeMap<TableName, TableResult>,
+    ) -> Result<(), Cause> {
+        let mut shrunk = Vec::new();
+        let mut reasons = Vec::new();
+        for (name, batch) in current {
+            if let Some(reason) = self.shrank(name, batch) {
+                shrunk.push(name.table.clone());
+                reasons.push(reason);
+            }
+            reasons.extend(results.get(name).and_then(|result| self.too_old(name, result.export_date?)));
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(Cause::Guard { reasons, shrunk }) }
+    }
+
+    fn shrank(&self, name: &TableName, batch: &CurrentBatch) -> Option<String> {
+        let source = &self.pipeline.sources.get(&name.table)?.source;
+        let last = self.last?.batches.get(&name.to_string())?;
+        let (id, now) = (batch.batch_id.as_ref()?, batch.records?);
+        let (before, ratio) = (last.records, source.min_ratio);
+        #[allow(clippy::cast_precision_loss)]
+        let enough = now as f64 >= ratio * before as f64;
+        let is_fine = *id == last.batch_id || before < source.min_rows || enough;
+        (!is_fine && !self.accept_shrink.contains(&name.table)).then(|| {
+            format!(
+                "source {}: the batch {id} has {now} records, the last published one had {before}; at least {ratio} of \
+                 that is expected",
+                name.table
+            )
+        })
+    }
+
+    fn too_old(&self, name: &TableName, export_date: NaiveDate) -> Option<String> {
+        let most = self.pipeline.sources.get(&name.table)?.source.max_age_days?;
+        let oldest = self.as_of.checked_sub_days(Days::new(u64::from(most)))?;
+        (export_date < oldest).then(|| {
+            format!(
+                "source {}: its newest export is of {export_date}; on {} it may be {most} days old at most",
+                name.table, self.as_of
+            )
+        })
+    }
+}
+
+/// The batches of a release, for the guards of the next one.
+pub(crate) fn released_batches(current: &BTreeMap<TableName, CurrentBatch>) -> BTreeMap<String, ReleasedBatch> {
+    let released = current.iter().filter_map(|(name, batch)| {
+        let (batch_id, records) = (batch.batch_id.clone()?, batch.records?);
+        Some((name.to_string(), ReleasedBatch { batch_id, records }))
+    });
+    released.collect()
+}
