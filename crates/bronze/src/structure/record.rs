@@ -15,6 +15,8 @@ pub(super) struct Record {
     pub fields: usize,
     pub open_quote: bool,
     pub stray_quote: bool,
+    /// Whether it may have quotes, and so several lines.
+    pub quotes: bool,
 }
 
 /// What a walk finds.
@@ -67,8 +69,15 @@ impl Walk<'_> {
             return Step::End;
         }
         if let Some(record) = self.line_without_quotes() {
-            return record;
+            return Step::Record(record);
         }
+        match self.fields() {
+            Step::Record(record) => Step::Record(Record { quotes: true, ..record }),
+            step => step,
+        }
+    }
+
+    fn fields(&mut self) -> Step {
         let Dialect { delimiter, line_end } = self.dialect;
         let mut fields = 1;
         let mut field = self.at;
@@ -102,7 +111,7 @@ impl Walk<'_> {
     }
 
     /// The record at hand if it is a line without quotes, which most are: its fields need not be walked over.
-    fn line_without_quotes(&mut self) -> Option<Step> {
+    fn line_without_quotes(&mut self) -> Option<Record> {
         let Dialect { delimiter, line_end } = self.dialect;
         let rest = &self.bytes[self.at..];
         let length = memchr::memchr2(line_end.byte(), b'"', rest)?;
@@ -110,22 +119,26 @@ impl Walk<'_> {
             return None;
         }
         let fields = 1 + memchr::memchr_iter(delimiter, &rest[..length]).count();
-        Some(self.end(fields, self.at + length, self.at + length + 1))
+        Some(self.record(fields, self.at + length, self.at + length + 1))
     }
 
     fn end(&mut self, fields: usize, end: usize, next: usize) -> Step {
+        Step::Record(self.record(fields, end, next))
+    }
+
+    fn record(&mut self, fields: usize, end: usize, next: usize) -> Record {
         let start = self.at;
         let line_feed = self.dialect.line_end == LineEnd::LineFeed;
         let carriage_return = line_feed && end > start && self.bytes[end - 1] == b'\r';
         let bytes = start..end - usize::from(carriage_return);
         self.at = next;
-        Step::Record(Record { bytes, next, fields, open_quote: false, stray_quote: false })
+        Record { bytes, next, fields, open_quote: false, stray_quote: false, quotes: false }
     }
 
     /// Of what is no record only the first line is taken; the next one is read anew. A line that does not end within
     /// the longest field after its flaw, at `place`, is too long.
     fn give_up(&mut self, flaw: Flaw, place: usize) -> Step {
-        let limit = place.saturating_add(self.max_field);
+        let limit = (place + 1).saturating_add(self.max_field);
         let step = self.first_line(limit);
         let Step::Record(mut record) = step else { return step };
         record.fields = fields_of_line(&self.bytes[record.bytes.clone()], self.dialect.delimiter);

@@ -68,10 +68,6 @@ pub(crate) fn scan(bytes: &[u8], at_end: bool, grammar: &Grammar) -> Result<Scan
     for record in &mut scan.unsound {
         record.lines_before = lines.before(record.bytes.start);
     }
-    let unended = !bytes[..scan.consumed].ends_with(&[grammar.dialect.line_end.byte()]);
-    if scan.lines + u64::from(unended) > scan.records + scan.blank.len() as u64 {
-        scan.suspicious = suspicious(&bytes[..scan.consumed], at_end, grammar, &scan);
-    }
     Ok(scan)
 }
 
@@ -134,6 +130,8 @@ impl<'a> Scanner<'a> {
             let (place, lines_before) = (self.scan.records, 0);
             let Record { bytes, next, .. } = record;
             self.scan.unsound.push(UnsoundRecord { place, lines_before, bytes, next, why });
+        } else if record.quotes && holds_records(&self.walk.bytes[record.bytes], self.grammar) {
+            self.scan.suspicious.push(self.scan.records);
         }
         self.scan.records += 1;
     }
@@ -175,27 +173,12 @@ impl Lines<'_> {
     }
 }
 
-/// Sound records of several lines, one of which, beyond the first and the last, has as many fields as the header.
-fn suspicious(bytes: &[u8], at_end: bool, grammar: &Grammar, scan: &Scan) -> Vec<u64> {
-    let mut found = Vec::new();
-    // A single field looks like any line of text.
-    if grammar.fields < 2 {
-        return found;
-    }
-    let mut unsound = scan.unsound.iter().map(|record| record.place).peekable();
-    let mut scanner = Scanner::new(bytes, at_end, grammar);
-    while let Ok(Some(record)) = scanner.record() {
-        let place = scanner.scan.records;
-        let content = &bytes[record.bytes.clone()];
-        scanner.scan.records += u64::from(!content.is_empty());
-        if unsound.next_if_eq(&place).is_none() && holds_records(content, grammar) {
-            found.push(place);
-        }
-    }
-    found
-}
-
+/// Whether one of the record's lines, beyond the first and the last, has as many fields as the header. A single field
+/// looks like any line of text.
 fn holds_records(content: &[u8], grammar: &Grammar) -> bool {
+    if grammar.fields < 2 || memchr::memchr(grammar.dialect.line_end.byte(), content).is_none() {
+        return false;
+    }
     let mut lines = content.split(|byte| *byte == grammar.dialect.line_end.byte()).skip(1).peekable();
     while let Some(line) = lines.next() {
         let is_last = lines.peek().is_none();

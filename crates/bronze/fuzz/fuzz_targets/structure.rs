@@ -1,0 +1,4 @@
+//! Records of arbitrary bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| medallion_bronze_fuzz::check_records(data));
