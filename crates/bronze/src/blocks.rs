@@ -10,6 +10,9 @@ use crate::text::Text;
 /// About as much text is in a block.
 const BLOCK: usize = 8 << 20;
 
+/// A record may be as long as so many of the longest fields.
+const RECORD_FIELDS: usize = 16;
+
 /// The most text of one file's records that is set aside: it is kept in memory until the file is done.
 const MAX_SET_ASIDE: usize = 256 << 20;
 
@@ -99,6 +102,11 @@ impl<'a> Blocks<'a> {
                 self.done = at_end;
                 break found;
             }
+            let most = self.grammar.max_field.saturating_mul(RECORD_FIELDS);
+            if self.rest.len() > most {
+                let (size, record) = (bytesize::ByteSize(most as u64), self.records + 1);
+                return Err(self.arrived.limit(format!("{size} for a record, here record {record}")));
+            }
         };
         if self.done {
             self.arrived.check_hash(self.text.hash())?;
@@ -109,7 +117,9 @@ impl<'a> Blocks<'a> {
 
     /// Reads on; returns whether the file has ended.
     fn fill(&mut self) -> Result<bool, BronzeError> {
-        self.text.read(&mut self.rest, BLOCK).map_err(|error| self.arrived.failed(error))?;
+        // A record that is larger than a block is looked at again with twice as much.
+        let wanted = BLOCK.max(self.rest.len());
+        self.text.read(&mut self.rest, wanted).map_err(|error| self.arrived.failed(error))?;
         if self.header > 0 {
             self.rest.drain(..self.header.min(self.rest.len()));
             self.header = 0;

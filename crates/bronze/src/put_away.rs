@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use medallion_pipeline::{After, Arrival};
+use medallion_pipeline::{After, Arrival, Ready};
 
 use crate::discovery::split_ending;
 use crate::ingest::ReadFile;
 use crate::opened::Stamp;
+use crate::readiness::is_marker_of;
 
 /// The folder in the drop folder for files that are done with.
 const ARCHIVE: &str = "archive";
@@ -25,8 +26,24 @@ pub fn put_away(drop_folder: &Path, files: &[ReadFile], arrival: &Arrival) -> Ve
         After::Archive => still_as_read(read).and_then(|()| move_to(&archive, read)),
         After::Delete => still_as_read(read).and_then(|()| fs::remove_file(&read.file.path)),
     };
+    let put = |read: &ReadFile| {
+        put(read)?;
+        let is_done_with = arrival.ready == Ready::Done && arrival.after != After::Keep;
+        if is_done_with { remove_markers(drop_folder, &read.file.name) } else { Ok(()) }
+    };
     let stays = |(read, error): (&ReadFile, io::Error)| format!("{} stays in the drop folder: {error}", read.file.name);
     files.iter().filter_map(|read| Some((read, put(read).err()?))).map(stays).collect()
+}
+
+/// A marker must not say of the next file of the same name that it is complete.
+fn remove_markers(drop_folder: &Path, name: &str) -> io::Result<()> {
+    for entry in fs::read_dir(drop_folder)? {
+        let entry = entry?;
+        if is_marker_of(&entry.file_name().to_string_lossy(), name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Somebody may have put another file in its place.

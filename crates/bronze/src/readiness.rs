@@ -11,13 +11,20 @@ use medallion_pipeline::{Arrival, Ready};
 
 use crate::discovery::{FoundFile, split_ending};
 use crate::error::BronzeError;
-use crate::opened::Opened;
+use crate::opened::{Opened, Stamp};
 
 /// The ending of a file that says that another one is complete.
 const DONE: &str = ".done";
 
 /// The most bytes of a manifest.
 const MAX_MANIFEST: u64 = 16 << 20;
+
+/// What a manifest says of a file.
+struct Listed {
+    sha256: Option<String>,
+    /// When the manifest was written.
+    at: DateTime<Utc>,
+}
 
 /// What a drop folder says about its files.
 #[derive(Default)]
@@ -26,10 +33,10 @@ pub(crate) struct Readiness {
     now: DateTime<Utc>,
     ready: Ready,
     manifest: Option<GlobMatcher>,
-    /// Names of the `.done` files.
-    done: Vec<String>,
-    /// Names in manifests, with the SHA-256 where it is given.
-    listed: BTreeMap<String, Option<String>>,
+    /// Names of the `.done` files and when they were written.
+    done: Vec<(String, DateTime<Utc>)>,
+    /// Names in manifests.
+    listed: BTreeMap<String, Listed>,
 }
 
 impl Readiness {
@@ -44,7 +51,13 @@ impl Readiness {
         let names = || entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
         match arrival.ready {
             Ready::Settled => {}
-            Ready::Done => readiness.done = names().filter(|name| name.ends_with(DONE)).collect(),
+            Ready::Done => {
+                let written = |entry: &DirEntry| entry.metadata().and_then(|metadata| Stamp::of(&metadata));
+                let markers = entries.iter().zip(names()).filter(|(_, name)| name.ends_with(DONE));
+                // A marker that is gone by now says nothing.
+                let dated = markers.filter_map(|(entry, name)| Some((name, written(entry).ok()?.modified)));
+                readiness.done = dated.collect();
+            }
             Ready::Manifest => {
                 let glob = GlobBuilder::new(&arrival.manifest).case_insensitive(true).build().ok();
                 readiness.manifest = glob.map(|glob| glob.compile_matcher());
@@ -58,12 +71,12 @@ impl Readiness {
 
     /// Whether a file is there for what it says about others.
     pub(crate) fn is_about_files(&self, name: &str) -> bool {
-        self.is_manifest(name) || self.done.iter().any(|done| done == name)
+        self.is_manifest(name) || self.done.iter().any(|(done, _)| done == name)
     }
 
     /// The SHA-256 that a manifest gives for a file.
     pub(crate) fn sha256(&self, name: &str) -> Option<String> {
-        self.listed.get(name).cloned().flatten()
+        self.listed.get(name).and_then(|listed| listed.sha256.clone())
     }
 
     /// Why a file has to wait; `None` if it is complete.
@@ -76,15 +89,25 @@ impl Readiness {
         }
         match self.ready {
             Ready::Settled => None,
-            Ready::Done => {
-                let (stem, _) = split_ending(&file.name);
-                let by_name = format!("{}{DONE}", file.name);
-                let by_stem = format!("{stem}{DONE}");
-                let is_there = |done: &String| *done == by_name || done.to_lowercase() == by_stem;
-                (!self.done.iter().any(is_there)).then(|| format!("there is no {by_name} yet"))
-            }
-            Ready::Manifest => (!self.listed.contains_key(&file.name)).then(|| "no manifest lists it yet".to_owned()),
+            Ready::Done => self.why_not_done(file),
+            Ready::Manifest => match self.listed.get(&file.name) {
+                None => Some("no manifest lists it yet".to_owned()),
+                Some(listed) if listed.sha256.is_none() && listed.at < file.stamp.modified => {
+                    Some("the manifest that lists it is older than it is".to_owned())
+                }
+                Some(_) => None,
+            },
         }
+    }
+
+    fn why_not_done(&self, file: &FoundFile) -> Option<String> {
+        let mut markers = self.done.iter().filter(|(done, _)| is_marker_of(done, &file.name)).peekable();
+        if markers.peek().is_none() {
+            return Some(format!("there is no {}{DONE} yet", file.name));
+        }
+        // One from the last night says nothing about a file that is written anew.
+        let is_newer = markers.any(|(_, at)| *at >= file.stamp.modified);
+        (!is_newer).then(|| format!("its {DONE} is older than it is"))
     }
 
     fn is_manifest(&self, name: &str) -> bool {
@@ -95,6 +118,7 @@ impl Readiness {
     fn read_manifest(&mut self, path: &Path) -> Result<(), BronzeError> {
         let error = |source| BronzeError::Manifest { path: path.to_path_buf(), source };
         let opened = Opened::open(path).map_err(error)?;
+        let at = opened.stamp().map_err(error)?.modified;
         let mut text = String::new();
         (&opened.cursor()).take(MAX_MANIFEST).read_to_string(&mut text).map_err(error)?;
         for line in text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -105,8 +129,14 @@ impl Readiness {
             };
             let name = name.strip_prefix('*').unwrap_or(name);
             let name = name.strip_prefix("./").unwrap_or(name);
-            self.listed.insert(name.to_owned(), hash);
+            self.listed.insert(name.to_owned(), Listed { sha256: hash, at });
         }
         Ok(())
     }
+}
+
+/// Whether `marker` says that the file `name` is complete: `NAME.done` or `STEM.done`.
+pub(crate) fn is_marker_of(marker: &str, name: &str) -> bool {
+    let (stem, _) = split_ending(name);
+    marker.strip_suffix(DONE).is_some_and(|about| about == name || about.to_lowercase() == stem)
 }

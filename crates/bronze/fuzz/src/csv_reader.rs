@@ -1,25 +1,28 @@
 //! Another parser of CSV.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 
 use crate::structure::Dialect;
 
-/// A reader for a dialect.
-pub(crate) fn of(dialect: Dialect) -> Reader {
-    // Building one takes longer than everything else.
+/// Uses a reader for a dialect. Building one takes longer than everything else, and a clone of one does not work.
+pub(crate) fn with<T>(dialect: Dialect, use_it: impl FnOnce(&mut Reader) -> T) -> T {
     thread_local! {
-        static BUILT: std::cell::RefCell<HashMap<(u8, u8), Reader>> = std::cell::RefCell::default();
+        static BUILT: RefCell<HashMap<(u8, u8), Reader>> = RefCell::default();
     }
     let (delimiter, line_end) = (dialect.delimiter, dialect.line_end.byte());
     let build = || ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(line_end)).build();
-    BUILT.with_borrow_mut(|built| built.entry((delimiter, line_end)).or_insert_with(build).clone())
+    BUILT.with_borrow_mut(|built| {
+        let reader = built.entry((delimiter, line_end)).or_insert_with(build);
+        reader.reset();
+        use_it(reader)
+    })
 }
 
 /// The fields of the last record.
-pub(crate) fn last_record(bytes: &[u8], dialect: Dialect) -> Vec<String> {
-    let mut reader = of(dialect);
+pub(crate) fn last_record(bytes: &[u8], reader: &mut Reader) -> Vec<String> {
     // Fields are never more, and never longer, than the bytes they are read from.
     let (mut text, mut ends) = (vec![0; bytes.len() + 1], vec![0; bytes.len() + 1]);
     let (mut last, mut at) = (Vec::new(), 0);

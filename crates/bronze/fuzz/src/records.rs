@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::csv_reader;
 use crate::rules::{self, Found};
 use crate::structure::{Dialect, Grammar, LineEnd, Scan, TooLong, Unsoundness, scan};
 
@@ -25,7 +26,7 @@ pub fn check_records(data: &[u8]) {
     let Some(([style, fields, field, piece], bytes)) = data.split_first_chunk() else { return };
     let delimiter = [b',', b';', b'\t', b'|'][usize::from(style & 3)];
     let line_end = if style & 4 == 0 { LineEnd::LineFeed } else { LineEnd::CarriageReturn };
-    let max_field = if field & 1 == 0 { 1 << 20 } else { usize::from(field >> 1) };
+    let max_field = if field & 1 == 0 { 1 << 20 } else { usize::from(field >> 1) + 1 };
     let dialect = Dialect { delimiter, line_end };
     let grammar = Grammar { dialect, fields: usize::from(fields % 6) + 1, max_field };
     let whole = in_pieces(bytes, bytes.len().max(1), &grammar);
@@ -137,16 +138,17 @@ fn compare_with_csv(bytes: &[u8], grammar: &Grammar, whole: &Outcome) {
         at = gap.end;
     }
     sound.extend_from_slice(&bytes[at..]);
-    let mut reader = crate::csv_reader::of(grammar.dialect);
-    let records = read(&sound, &mut reader);
-    assert_eq!(records.len() as u64, whole.records - whole.unsound.len() as u64 + 1);
-    let ends = records.iter().skip(1).map(|record| record.1).chain([sound.len()]);
-    for ((fields, start), end) in records.iter().zip(ends).skip(1) {
-        assert_eq!(*fields, grammar.fields, "fields of the record at {start}");
-        let mut alone = sound[..2].to_vec();
-        alone.extend_from_slice(&sound[*start..end]);
-        assert_eq!(read(&alone, &mut reader).iter().map(|record| record.0).collect::<Vec<_>>(), [1, *fields]);
-    }
+    csv_reader::with(grammar.dialect, |reader| {
+        let records = read(&sound, reader);
+        assert_eq!(records.len() as u64, whole.records - whole.unsound.len() as u64 + 1);
+        let ends = records.iter().skip(1).map(|record| record.1).chain([sound.len()]);
+        for ((fields, start), end) in records.iter().zip(ends).skip(1) {
+            assert_eq!(*fields, grammar.fields, "fields of the record at {start}");
+            let mut alone = sound[..2].to_vec();
+            alone.extend_from_slice(&sound[*start..end]);
+            assert_eq!(read(&alone, reader).iter().map(|record| record.0).collect::<Vec<_>>(), [1, *fields]);
+        }
+    });
 }
 
 /// Number of fields and beginning of each record.
