@@ -4,8 +4,10 @@
 
 mod arrivals;
 mod case;
+mod catalogue;
 mod conventions;
 mod exit_codes;
+mod faults;
 mod flow;
 mod layers;
 mod models;

@@ -74,6 +74,11 @@ impl Arrived {
         Ok(arrived)
     }
 
+    /// Whether the encoding is neither declared nor marked.
+    pub(crate) fn is_encoding_guessed(&self, declared: Option<&'static Encoding>) -> bool {
+        self.mark == 0 && declared.is_none()
+    }
+
     /// A new reader for [`Self::text`].
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         self.opened.cursor()
@@ -107,6 +112,13 @@ impl Arrived {
     }
 
     pub(crate) fn header(&self) -> Result<Header, BronzeError> {
+        if let Some(problem) = not_text(&self.head) {
+            return Err(BronzeError::Header {
+                source_name: self.source.clone(),
+                file: self.file.name.clone(),
+                problem,
+            });
+        }
         let at_end = self.bytes == self.head.len() as u64;
         let head = text::head(&self.head, self.encoding, self.mark, at_end);
         let (source_name, file) = (self.source.clone(), self.file.name.clone());
@@ -163,6 +175,16 @@ impl Arrived {
 
     fn changed(&self, why: &'static str) -> BronzeError {
         changed(&self.source, &self.file, why)
+    }
+}
+
+/// What a file is that was named like a text and is none.
+fn not_text(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [b'P', b'K', 3, 4, ..] => Some("the bytes of a workbook or zip archive; expected text"),
+        [0x1f, 0x8b, ..] => Some("the bytes of a gzip file after decompression; it was compressed twice"),
+        [b'%', b'P', b'D', b'F', ..] => Some("the bytes of a PDF document; expected text"),
+        _ => None,
     }
 }
 

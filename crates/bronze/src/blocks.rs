@@ -8,7 +8,13 @@ use crate::structure::{Grammar, Header, Scan, TooLong, Unsoundness, scan};
 use crate::text::Text;
 
 /// About as much text is in a block.
-const BLOCK: usize = 8 << 20;
+#[cfg(not(test))]
+fn block_size() -> usize {
+    8 << 20
+}
+
+#[cfg(test)]
+use tiny::block_size;
 
 /// A record may be as long as so many of the longest fields.
 const RECORD_FIELDS: usize = 16;
@@ -45,13 +51,15 @@ pub(crate) struct Blocks<'a> {
     arrived: &'a Arrived,
     text: Text<'a>,
     grammar: Grammar,
+    /// About as much text is in a block.
+    size: usize,
     /// Text that was read and not yet examined.
     rest: Vec<u8>,
     /// Records before the rest.
     records: u64,
     /// Lines before the rest.
     lines: u64,
-    /// Bytes of the header, until it is passed over.
+    /// Bytes of the header that are still to be passed over.
     header: usize,
     set_aside: (u64, usize),
     max_set_aside: u64,
@@ -70,6 +78,7 @@ impl<'a> Blocks<'a> {
             arrived,
             text,
             grammar: Grammar { dialect: header.dialect, fields: header.texts.len(), max_field },
+            size: block_size(),
             rest: Vec::new(),
             records: 0,
             lines: header.lines,
@@ -118,12 +127,11 @@ impl<'a> Blocks<'a> {
     /// Reads on; returns whether the file has ended.
     fn fill(&mut self) -> Result<bool, BronzeError> {
         // A record that is larger than a block is looked at again with twice as much.
-        let wanted = BLOCK.max(self.rest.len());
+        let wanted = self.size.max(self.rest.len());
         self.text.read(&mut self.rest, wanted).map_err(|error| self.arrived.failed(error))?;
-        if self.header > 0 {
-            self.rest.drain(..self.header.min(self.rest.len()));
-            self.header = 0;
-        }
+        let passed = self.header.min(self.rest.len());
+        self.rest.drain(..passed);
+        self.header -= passed;
         Ok(self.text.ended())
     }
 
@@ -203,4 +211,22 @@ fn sound_numbers(first: u64, found: &Scan) -> Vec<i64> {
 fn raw(bytes: &[u8]) -> String {
     let kept = &bytes[..bytes.len().min(medallion_pipeline::rejects::MAX_RAW)];
     medallion_pipeline::Reject::raw_of(&String::from_utf8_lossy(kept))
+}
+
+/// Blocks of another size in the tests of one thread.
+#[cfg(test)]
+pub(crate) mod tiny {
+    use std::cell::Cell;
+
+    thread_local! {
+        static SIZE: Cell<usize> = const { Cell::new(8 << 20) };
+    }
+
+    pub(crate) fn set_block_size(size: usize) {
+        SIZE.set(size);
+    }
+
+    pub(super) fn block_size() -> usize {
+        SIZE.get()
+    }
 }

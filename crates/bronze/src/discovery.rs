@@ -1,6 +1,6 @@
 //! Which files of a drop folder belong to which source, and to which night.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ enum Problem {
 struct Search {
     readiness: Readiness,
     /// By source and name without part: parts written around midnight are still one export.
-    found: BTreeMap<(String, String), Vec<FoundFile>>,
+    found: BTreeMap<(String, String), Vec<Named>>,
     discovery: Discovery,
 }
 
@@ -133,34 +133,31 @@ impl Search {
             }
             Err(error) => return Err(Problem::Listing(error)),
         };
-        let (stem, _) = split_ending(&name);
+        let (stem, ending) = split_ending(&name);
         let (base, part) = split_part(&stem);
+        let suffix = stem.len() - base.len();
+        let plain = if part == 0 { 0 } else { format!("_{part}").len() };
+        let form = (ending, suffix - plain);
         let sha256 = self.readiness.sha256(&name);
         let file = FoundFile { path: entry.path(), name, stamp, part, sha256 };
-        self.found.entry((source, base)).or_default().push(file);
+        self.found.entry((source, base)).or_default().push(Named { file, form });
         Ok(())
     }
 
     fn finish(self) -> Discovery {
         let Self { readiness, found, mut discovery } = self;
-        for ((source, base), mut files) in found {
-            let written = files.iter().map(|file| file.stamp.modified.date_naive()).max();
-            let Some(export_date) = date_in(&base).or(written) else { continue };
-            files.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name)));
-            let reasons = missing_part(&files).map(|reason| vec![Some(reason); files.len()]);
-            let reasons = reasons.unwrap_or_else(|| files.iter().map(|file| readiness.why_waiting(file)).collect());
-            if reasons.iter().any(Option::is_some) {
-                // Parts of one export wait for each other.
-                let other = || "another part of its export waits".to_owned();
-                let waiting = files.into_iter().zip(reasons).map(|(file, reason)| NotTaken {
-                    source: source.clone(),
-                    name: file.name,
-                    reason: reason.unwrap_or_else(other),
-                });
-                discovery.waiting.extend(waiting);
-                continue;
+        for ((source, base), named) in found {
+            for files in exports_of(named) {
+                let written = files.iter().map(|file| file.stamp.modified.date_naive()).max();
+                let Some(export_date) = date_in(&base).or(written) else { continue };
+                match waiting(&source, &readiness, &files) {
+                    Some(waiting) => discovery.waiting.extend(waiting),
+                    None => {
+                        let export = FoundExport { export_date, files };
+                        discovery.exports.entry(source.clone()).or_default().push(export);
+                    }
+                }
             }
-            discovery.exports.entry(source).or_default().push(FoundExport { export_date, files });
         }
         for exports in discovery.exports.values_mut() {
             let written = |export: &FoundExport| export.files.iter().map(|file| file.stamp.modified).max();
@@ -170,11 +167,45 @@ impl Search {
     }
 }
 
+/// A file with the form of its name: the ending, and by how much the part's number is longer than it need be.
+struct Named {
+    file: FoundFile,
+    form: (String, usize),
+}
+
+/// The exports among files of one name, each with its parts in order. Parts may have different endings, but where two
+/// files are the same part, names of different forms are different exports.
+fn exports_of(named: Vec<Named>) -> Vec<Vec<FoundFile>> {
+    let parts: BTreeSet<u32> = named.iter().map(|named| named.file.part).collect();
+    let by_form = parts.len() < named.len();
+    let mut exports: BTreeMap<(String, usize), Vec<FoundFile>> = BTreeMap::new();
+    for Named { file, form } in named {
+        exports.entry(if by_form { form } else { Default::default() }).or_default().push(file);
+    }
+    let mut exports: Vec<Vec<FoundFile>> = exports.into_values().collect();
+    exports.iter_mut().for_each(|files| files.sort_by(|a, b| (a.part, &a.name).cmp(&(b.part, &b.name))));
+    exports
+}
+
+/// The files of an export, if it has to wait. Parts of one export wait for each other.
+fn waiting(source: &str, readiness: &Readiness, files: &[FoundFile]) -> Option<Vec<NotTaken>> {
+    let reasons = missing_part(files).map(|reason| vec![Some(reason); files.len()]);
+    let reasons = reasons.unwrap_or_else(|| files.iter().map(|file| readiness.why_waiting(file)).collect());
+    if reasons.iter().all(Option::is_none) {
+        return None;
+    }
+    let file = |(file, reason): (&FoundFile, Option<String>)| NotTaken {
+        source: source.to_owned(),
+        name: file.name.clone(),
+        reason: reason.unwrap_or_else(|| "another part of its export waits".to_owned()),
+    };
+    Some(files.iter().zip(reasons).map(file).collect())
+}
+
 /// Why the parts of an export, in order, are not all there.
 fn missing_part(files: &[FoundFile]) -> Option<String> {
     let mut expected = files.first().map_or(0, |file| file.part.min(1));
     for file in files {
-        // A compressed copy has the number of its original.
         if file.part > expected {
             return Some(format!("part {expected} of its export is not there yet"));
         }
@@ -231,20 +262,25 @@ pub(crate) fn split_ending(name: &str) -> (String, String) {
 
 /// Splits the number of a part (`_1` to `_999`) from a stem.
 fn split_part(stem: &str) -> (String, u32) {
+    // The day of a date is no part.
+    let is_date = stem.get(stem.len().saturating_sub(10)..).is_some_and(|end| {
+        end.chars().filter(|c| *c == '_').count() == 2 && NaiveDate::parse_from_str(end, "%Y_%m_%d").is_ok()
+    });
     let part = stem
         .rsplit_once('_')
+        .filter(|_| !is_date)
         .filter(|(_, digits)| (1..=3).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit()));
     part.and_then(|(base, digits)| Some((base.to_owned(), digits.parse().ok()?))).unwrap_or((stem.to_owned(), 0))
 }
 
-/// The first `YYYY-MM-DD` or `YYYYMMDD` in a name that is a date and not part of a longer number.
+/// The first `YYYY-MM-DD`, `YYYY_MM_DD` or `YYYYMMDD` in a name that is a date and not part of a longer number.
 fn date_in(stem: &str) -> Option<NaiveDate> {
     let bytes = stem.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     (0..bytes.len()).filter(|start| !(*start > 0 && digit(start - 1))).find_map(|start| {
-        [("%Y-%m-%d", 10), ("%Y%m%d", 8)].into_iter().find_map(|(format, length)| {
+        [("%Y-%m-%d", 10), ("%Y_%m_%d", 10), ("%Y%m%d", 8)].into_iter().find_map(|(format, length)| {
             let text = stem.get(start..start + length)?;
-            let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
             (plain && !digit(start + length)).then(|| NaiveDate::parse_from_str(text, format).ok())?
         })
     })
@@ -260,6 +296,9 @@ mod tests {
         let date = |year, month, day| NaiveDate::from_ymd_opt(year, month, day);
         assert_eq!(date_in("analytics_users_20250630"), date(2025, 6, 30));
         assert_eq!(date_in("2025-06-30_users_report"), date(2025, 6, 30));
+        assert_eq!(date_in("users_2025_06_30"), date(2025, 6, 30));
+        assert_eq!(split_part("users_2025_06_30").1, 0);
+        assert_eq!(split_part("users_2025_06_30_1"), ("users_2025_06_30".to_owned(), 1));
         assert_eq!(date_in("users_202506301"), None);
         assert_eq!(date_in("users_20251330"), None);
         assert_eq!(split_part("analytics_users_20250630"), ("analytics_users_20250630".to_owned(), 0));

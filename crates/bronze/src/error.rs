@@ -72,7 +72,10 @@ pub enum BronzeError {
         source: std::io::Error,
     },
     /// A header that is no column of a source whose columns are frozen.
-    #[error("source {source_name}: the file {file} has the column '{header}', which the source does not have")]
+    #[error(
+        "source {source_name}: the file {file} has the column '{}', which the source does not have",
+        shortened(header)
+    )]
     NewColumn {
         /// The source.
         source_name: String,
@@ -84,7 +87,7 @@ pub enum BronzeError {
         nearest: Option<String>,
     },
     /// A column that must be there is not.
-    #[error("source {source_name}: the file {file} has no column '{header}'; its columns are {}", found.join(", "))]
+    #[error("source {source_name}: the file {file} has no column '{header}'; its columns are {}", listed(found))]
     MissingColumn {
         /// The source.
         source_name: String,
@@ -176,8 +179,13 @@ impl BronzeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Folder { .. } => Some("check the path, and that this user may read it".to_owned()),
+            Self::MissingColumn { found, .. } if found.len() == 1 => Some(
+                "the header was read as a single column: fields have to be separated by comma, semicolon or tab"
+                    .to_owned(),
+            ),
             Self::MissingColumn { nearest: Some(nearest), .. } => Some(format!(
-                "'{nearest}' looks most like it; if it was renamed, add it to the column's aliases in the source's definition"
+                "'{}' looks most like it; if it was renamed, add it to the column's aliases in the source's definition",
+                shortened(nearest)
             )),
             Self::Empty { .. } => Some(
                 "the export was probably cut off; ask for it again or remove the file from the drop folder".to_owned(),
@@ -186,7 +194,9 @@ impl BronzeError {
                 "it looks like UTF-16 without a byte-order mark: set encoding = \"utf-16le\" for the source".to_owned(),
             ),
             Self::NewColumn { header, nearest, .. } => Some(match nearest {
-                Some(nearest) => format!("if '{header}' is the renamed '{nearest}', add it to that column's aliases"),
+                Some(nearest) => {
+                    format!("if '{}' is the renamed '{nearest}', add it to that column's aliases", shortened(header))
+                }
                 None => "new columns are refused because of columns = \"freeze\": declare it, or use \"evolve\" or \
                          \"rescue\""
                     .to_owned(),
@@ -197,15 +207,40 @@ impl BronzeError {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("let the user that runs medallion read the file".to_owned())
             }
+            Self::Header { problem, .. } if problem.contains("quotation") => {
+                Some("the export was probably cut off; ask for it again or remove it from the drop folder".to_owned())
+            }
+            Self::Workbook { .. } => {
+                Some("open it in a spreadsheet program and save it again, or ask for it again".to_owned())
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::InvalidInput => {
+                Some("its compressed data are damaged; ask for the file again".to_owned())
+            }
             Self::Limit { .. } => {
                 Some("if the file is as it should be, raise the limit in [limits] of the customer's file".to_owned())
             }
-            Self::MissingColumn { found, .. } if found.len() == 1 => Some(
-                "the header was read as a single column: fields have to be separated by comma, semicolon or tab"
-                    .to_owned(),
-            ),
             Self::Lake(error) => error.hint(),
             _ => None,
         }
     }
+}
+
+/// The most characters of a header in a message, and the most headers.
+const SHOWN: usize = 60;
+
+/// A header as messages show it: a file can have headers of any length.
+#[must_use]
+pub fn shortened(header: &str) -> String {
+    match header.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &header[..end]),
+        None => header.to_owned(),
+    }
+}
+
+fn listed(headers: &[String]) -> String {
+    let mut shown: Vec<String> = headers.iter().take(SHOWN).map(|header| shortened(header)).collect();
+    if headers.len() > SHOWN {
+        shown.push(format!("and {} more", headers.len() - SHOWN));
+    }
+    shown.join(", ")
 }

@@ -115,6 +115,15 @@ impl Mapper<'_> {
         self.mapping.extra = vec![None; extra.len()];
         let own: HashSet<&str> = self.source.columns.iter().map(|column| column.name.as_str()).collect();
         let is_taken = |name: &str| own.contains(name) || BRONZE_AUDIT.iter().any(|(audit, ..)| *audit == name);
+        // Two headers of one name keep their columns, whatever their order is.
+        for place in self.free_places().collect::<Vec<_>>() {
+            let of_header = description(&self.header[place]);
+            let same = extra.iter().position(|column| column.description == of_header);
+            if let Some(at) = same.filter(|at| self.mapping.extra[*at].is_none()) {
+                self.mapping.extra[at] = Some(place);
+                self.free[place] = false;
+            }
+        }
         for place in self.free_places().collect::<Vec<_>>() {
             let header = &self.header[place];
             if header.trim().is_empty() {
@@ -130,8 +139,7 @@ impl Mapper<'_> {
             match (known(&name), self.source.new_columns) {
                 (Some(at), _) => self.mapping.extra[at] = Some(place),
                 (None, NewColumns::Evolve) => {
-                    let text = format!("Header '{header}' of the files, which the source's definition does not have");
-                    extra.push(Column::new(&name, ColumnType::Text, text));
+                    extra.push(Column::new(&name, ColumnType::Text, description(header)));
                     self.mapping.extra.push(Some(place));
                     self.mapping.drift.added_columns.push(AddedColumn { header: header.clone(), column: name });
                 }
@@ -170,6 +178,11 @@ impl Mapper<'_> {
             nearest: most_similar(header, missing),
         }
     }
+}
+
+/// What is published of a column that a header made; it tells which header that was.
+fn description(header: &str) -> String {
+    format!("Header '{header}' of the files, which the source's definition does not have")
 }
 
 fn is_header_of(column: &SourceColumn, header: &str) -> bool {

@@ -51,6 +51,9 @@ pub struct FileReport {
     pub modified: DateTime<Utc>,
     /// Its encoding; `None` for workbooks.
     pub encoding: Option<&'static str>,
+    /// Whether that was neither declared nor marked, but is what its bytes look like.
+    #[serde(skip)]
+    pub encoding_guessed: bool,
     /// Its records after the header.
     pub records: u64,
     /// Records set aside while parsing.
@@ -226,6 +229,7 @@ impl Ingest<'_> {
             bytes: arrived.bytes,
             modified: arrived.file.stamp.modified,
             encoding: matches!(rows, Rows::Csv(_)).then(|| arrived.encoding.name()),
+            encoding_guessed: arrived.is_encoding_guessed(self.source.source.encoding),
             records: 0,
             rejected: 0,
             drift: std::mem::take(&mut mapping.drift),

@@ -14,6 +14,8 @@ mod frame;
 mod headers;
 pub mod ingest;
 mod opened;
+#[cfg(test)]
+mod properties;
 mod put_away;
 mod readiness;
 mod row_groups;
@@ -23,7 +25,7 @@ mod text;
 mod workbook;
 
 pub use discovery::{Discovery, FoundExport, FoundFile, NotTaken, discover};
-pub use error::BronzeError;
+pub use error::{BronzeError, shortened};
 pub use headers::{AddedColumn, Drift, RenamedHeader};
 pub use ingest::{ExportContent, FileReport, IngestOptions, Ingested, ReadFile, ingest, read_export};
 pub use opened::Stamp;

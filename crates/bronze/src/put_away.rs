@@ -56,6 +56,10 @@ fn still_as_read(read: &ReadFile) -> io::Result<()> {
 }
 
 fn move_to(archive: &Path, read: &ReadFile) -> io::Result<()> {
+    // Whoever fills the drop folder must not decide where its files go.
+    if fs::symlink_metadata(archive).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(io::Error::other(format!("{} is a link; make it a folder", archive.display())));
+    }
     fs::create_dir_all(archive)?;
     let target = archive.join(archived_name(read));
     match fs::rename(&read.file.path, &target) {

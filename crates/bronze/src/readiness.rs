@@ -61,7 +61,9 @@ impl Readiness {
             Ready::Manifest => {
                 let glob = GlobBuilder::new(&arrival.manifest).case_insensitive(true).build().ok();
                 readiness.manifest = glob.map(|glob| glob.compile_matcher());
-                for name in names().filter(|name| readiness.is_manifest(name)).collect::<Vec<_>>() {
+                let files =
+                    entries.iter().zip(names()).filter(|(entry, _)| entry.file_type().is_ok_and(|t| t.is_file()));
+                for name in files.map(|(_, name)| name).filter(|name| readiness.is_manifest(name)).collect::<Vec<_>>() {
                     readiness.read_manifest(&folder.join(name))?;
                 }
             }

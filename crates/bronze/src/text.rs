@@ -116,11 +116,13 @@ impl<'a> Text<'a> {
                 self.hash_in(&buffer[start..]);
                 continue;
             }
-            let mut raw = Vec::with_capacity(PIECE);
-            self.raw.read(&mut raw, PIECE)?;
+            let piece = PIECE.min(wanted);
+            let mut raw = Vec::with_capacity(piece);
+            self.raw.read(&mut raw, piece)?;
             self.hash_in(&raw);
-            let text = &raw[self.mark.min(raw.len())..];
-            self.mark = 0;
+            let passed = self.mark.min(raw.len());
+            self.mark -= passed;
+            let text = &raw[passed..];
             let last = self.ended();
             match &mut self.decoder {
                 Some(decoder) => decode(decoder, text, last, buffer),

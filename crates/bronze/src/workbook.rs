@@ -1,5 +1,6 @@
 //! Workbooks: the cells of one sheet as text.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
@@ -39,12 +40,52 @@ pub(crate) fn read(
     let Some(name) = names.iter().find(|name| name.eq_ignore_ascii_case(&wanted)).cloned() else {
         return Err(error(format!("it has no sheet '{wanted}'; its sheets are {}", names.join(", "))));
     };
-    let range = workbook.worksheet_range(&name).map_err(|problem| error(problem.to_string()))?;
-    let rows = range.rows().map(|row| row.iter().map(text).collect::<Vec<Option<String>>>());
-    let mut rows = rows.filter(|row| row.iter().any(Option::is_some));
-    let header = rows.next().map(|row| row.into_iter().map(Option::unwrap_or_default).collect());
+    let mut cells = workbook.worksheet_cells_reader(&name).map_err(|problem| error(problem.to_string()))?;
+    let mut grid = Grid { left: limits.workbook, ..Grid::default() };
+    while let Some(cell) = cells.next_cell().map_err(|problem| error(problem.to_string()))? {
+        let (row, column) = cell.get_position();
+        let column = usize::try_from(column).unwrap_or(usize::MAX);
+        let Some(text) = text(&Data::from(cell.get_value().clone())) else { continue };
+        if column >= limits.columns {
+            return Err(arrived.limit(format!("{} columns", limits.columns)));
+        }
+        if !grid.add(row, column, text) {
+            return Err(arrived.limit(format!("{} for the cells of a sheet", bytesize::ByteSize(limits.workbook))));
+        }
+    }
     let empty = || BronzeError::Empty { source_name: source.to_owned(), file: file.to_owned() };
-    Ok(Sheet { header: header.ok_or_else(empty)?, records: rows.collect() })
+    grid.sheet().ok_or_else(empty)
+}
+
+/// The cells of a sheet that have something in them, wherever they are.
+#[derive(Default)]
+struct Grid {
+    rows: BTreeMap<u32, BTreeMap<usize, String>>,
+    /// Columns up to the last that has something in it.
+    width: usize,
+    /// Bytes that further cells may take.
+    left: u64,
+}
+
+impl Grid {
+    /// What a cell takes beside its text.
+    const CELL: u64 = 32;
+
+    /// Adds a cell; returns whether there was room for it.
+    fn add(&mut self, row: u32, column: usize, text: String) -> bool {
+        let Some(left) = self.left.checked_sub(text.len() as u64 + Self::CELL) else { return false };
+        self.left = left;
+        self.width = self.width.max(column + 1);
+        self.rows.entry(row).or_default().insert(column, text);
+        true
+    }
+
+    fn sheet(self) -> Option<Sheet> {
+        let width = self.width;
+        let mut rows = self.rows.into_values().map(|mut cells| (0..width).map(move |column| cells.remove(&column)));
+        let header = rows.next()?.map(Option::unwrap_or_default).collect();
+        Some(Sheet { header, records: rows.map(Iterator::collect).collect() })
+    }
 }
 
 /// Whether the entries of a workbook are more than `most` bytes together. What they say of their size is not trusted.

@@ -1,7 +1,7 @@
 //! What a run tells people about its data while it works.
 
 use chrono::{DateTime, Days, Utc};
-use medallion_bronze::{FileReport, NotTaken};
+use medallion_bronze::{FileReport, NotTaken, shortened};
 use medallion_pipeline::TableName;
 
 use crate::bronze::BronzeStep;
@@ -50,13 +50,17 @@ impl Teller<'_> {
     fn warn_of_file(&self, table: &TableName, file: &FileReport) {
         let name = &file.name;
         if !file.drift.rescued_columns.is_empty() {
-            let columns = file.drift.rescued_columns.join(", ");
+            let columns: Vec<String> = file.drift.rescued_columns.iter().map(|header| shortened(header)).collect();
+            let columns = columns.join(", ");
             self.warn(table, format!("{name} has unknown columns, kept in _rescued_data: {columns}"));
         }
         for added in &file.drift.added_columns {
-            self.warn(table, format!("{name} has a new column '{}', added as {}", added.header, added.column));
+            self.warn(
+                table,
+                format!("{name} has a new column '{}', added as {}", shortened(&added.header), added.column),
+            );
         }
-        if let Some(encoding) = file.encoding.filter(|encoding| *encoding != "UTF-8") {
+        if let Some(encoding) = file.encoding.filter(|encoding| *encoding != "UTF-8" && file.encoding_guessed) {
             self.warn(table, format!("{name} is not UTF-8 and was read as {encoding}"));
         }
         if let [first, ..] = file.suspicious_records.as_slice() {

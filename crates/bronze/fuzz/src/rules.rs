@@ -10,7 +10,7 @@ pub(crate) enum Found {
     Sound { next: usize },
     /// A record that is set aside.
     Unsound { end: usize, next: usize },
-    /// A field or line that is too long to go on.
+    /// A field that is too long to go on.
     TooLong,
 }
 
@@ -22,15 +22,13 @@ enum Ended {
         next: usize,
     },
     /// At a byte that no record may have there.
-    Badly {
-        at: usize,
-    },
+    Badly,
     TooLong,
 }
 
 /// What stands at `start`, where the file ends with `bytes`.
 pub(crate) fn at(bytes: &[u8], start: usize, grammar: &Grammar) -> Found {
-    let (line_end, line_next) = line(bytes, start, bytes.len(), grammar).unwrap_or((bytes.len(), bytes.len()));
+    let (line_end, line_next) = line(bytes, start, grammar);
     if line_end == start {
         return Found::Blank { next: line_next };
     }
@@ -42,21 +40,15 @@ pub(crate) fn at(bytes: &[u8], start: usize, grammar: &Grammar) -> Found {
         }
         // Whether it is one line or several, only the first is given up.
         Ended::Well { .. } => Found::Unsound { end: line_end, next: line_next },
-        Ended::Badly { at } => match line(bytes, start, (at + 1).saturating_add(grammar.max_field), grammar) {
-            Some((end, next)) => Found::Unsound { end, next },
-            None => Found::TooLong,
-        },
+        Ended::Badly => Found::Unsound { end: line_end, next: line_next },
     }
 }
 
-/// Where the line ends that begins at `start` and where the next one begins; `None` if it goes on at `limit`.
-fn line(bytes: &[u8], start: usize, limit: usize, grammar: &Grammar) -> Option<(usize, usize)> {
-    let mut at = start;
-    while at < bytes.len() && bytes[at] != grammar.dialect.line_end.byte() {
-        at += 1;
-    }
-    let is_beyond = at >= limit && bytes.len() > limit;
-    (!is_beyond).then(|| (without_carriage_return(bytes, start, at, grammar), (at + 1).min(bytes.len())))
+/// Where the line ends that begins at `start` and where the next one begins.
+fn line(bytes: &[u8], start: usize, grammar: &Grammar) -> (usize, usize) {
+    let length = bytes[start..].iter().take_while(|byte| **byte != grammar.dialect.line_end.byte()).count();
+    let end = start + length;
+    (without_carriage_return(bytes, start, end, grammar), (end + 1).min(bytes.len()))
 }
 
 fn without_carriage_return(bytes: &[u8], start: usize, end: usize, grammar: &Grammar) -> usize {
@@ -70,12 +62,12 @@ fn record(bytes: &[u8], start: usize, grammar: &Grammar) -> Ended {
     let (mut at, mut fields) = (start, 1);
     loop {
         if bytes.get(at) == Some(&b'"') {
-            let Some(after) = after_quoted(bytes, at + 1, grammar.max_field) else { return Ended::Badly { at } };
+            let Some(after) = after_quoted(bytes, at + 1, grammar.max_field) else { return Ended::Badly };
             at = after;
             let carriage_return = usize::from(line_end == b'\n' && bytes.get(at) == Some(&b'\r'));
             let follows = bytes.get(at + carriage_return);
             if !(follows.is_none() || follows == Some(&line_end) || bytes[at] == delimiter) {
-                return Ended::Badly { at };
+                return Ended::Badly;
             }
         }
         let field = at;
@@ -86,8 +78,8 @@ fn record(bytes: &[u8], start: usize, grammar: &Grammar) -> Ended {
             return Ended::TooLong;
         }
         match bytes.get(at) {
-            Some(b'"') => return Ended::Badly { at },
-            Some(byte) if *byte == delimiter && fields == grammar.fields => return Ended::Badly { at },
+            Some(b'"') => return Ended::Badly,
+            Some(byte) if *byte == delimiter && fields == grammar.fields => return Ended::Badly,
             Some(byte) if *byte == delimiter => fields += 1,
             _ => {
                 let end = without_carriage_return(bytes, start, at, grammar);

@@ -25,7 +25,7 @@ pub(super) enum Step {
     Record(Record),
     /// The record goes on after the bytes at hand.
     Incomplete,
-    /// A field or a line that is longer than allowed.
+    /// A field without quotes that is longer than allowed.
     TooLong,
     /// Nothing is left.
     End,
@@ -86,12 +86,15 @@ impl Walk<'_> {
             if self.bytes.get(at) == Some(&b'"') {
                 match self.quoted(at + 1) {
                     Quoted::Closed(after) if self.ends_field(after) => at = after,
-                    Quoted::Closed(after) => return self.give_up(Flaw::StrayQuote, after),
-                    Quoted::Open => return self.give_up(Flaw::OpenQuote, at),
+                    Quoted::Closed(_) => return self.give_up(Flaw::StrayQuote),
+                    Quoted::Open => return self.give_up(Flaw::OpenQuote),
                     Quoted::Unknown => return Step::Incomplete,
                 }
             }
-            let found = memchr::memchr3(delimiter, line_end.byte(), b'"', &self.bytes[at..]);
+            // After a quoted field there is nothing to search for.
+            let is_here = self.bytes.get(at) == Some(&delimiter);
+            let search = || memchr::memchr3(delimiter, line_end.byte(), b'"', &self.bytes[at..]);
+            let found = if is_here { Some(0) } else { search() };
             let found = found.map_or(self.bytes.len(), |offset| at + offset);
             if found - at > self.max_field {
                 return Step::TooLong;
@@ -100,8 +103,8 @@ impl Walk<'_> {
                 None if !self.at_end => return Step::Incomplete,
                 None => return self.end(fields, found, found),
                 Some(byte) if *byte == line_end.byte() => return self.end(fields, found, found + 1),
-                Some(b'"') => return self.give_up(Flaw::StrayQuote, found),
-                Some(_) if fields == self.max_fields => return self.give_up(Flaw::TooManyFields, found),
+                Some(b'"') => return self.give_up(Flaw::StrayQuote),
+                Some(_) if fields == self.max_fields => return self.give_up(Flaw::TooManyFields),
                 Some(_) => {
                     fields += 1;
                     field = found + 1;
@@ -135,11 +138,9 @@ impl Walk<'_> {
         Record { bytes, next, fields, open_quote: false, stray_quote: false, quotes: false }
     }
 
-    /// Of what is no record only the first line is taken; the next one is read anew. A line that does not end within
-    /// the longest field after its flaw, at `place`, is too long.
-    fn give_up(&mut self, flaw: Flaw, place: usize) -> Step {
-        let limit = (place + 1).saturating_add(self.max_field);
-        let step = self.first_line(limit);
+    /// Of what is no record only the first line is taken; the next one is read anew.
+    fn give_up(&mut self, flaw: Flaw) -> Step {
+        let step = self.first_line();
         let Step::Record(mut record) = step else { return step };
         record.fields = fields_of_line(&self.bytes[record.bytes.clone()], self.dialect.delimiter);
         if flaw == Flaw::TooManyFields {
@@ -150,12 +151,11 @@ impl Walk<'_> {
         Step::Record(record)
     }
 
-    /// The line at hand, whatever its quotes say. It has to end before `limit`.
-    fn first_line(&mut self, limit: usize) -> Step {
+    /// The line at hand, whatever its quotes say.
+    fn first_line(&mut self) -> Step {
         let length = self.bytes.len();
-        match memchr::memchr(self.dialect.line_end.byte(), &self.bytes[self.at..limit.min(length)]) {
+        match memchr::memchr(self.dialect.line_end.byte(), &self.bytes[self.at..]) {
             Some(offset) => self.end(1, self.at + offset, self.at + offset + 1),
-            None if length > limit => Step::TooLong,
             None if self.at_end => self.end(1, length, length),
             None => Step::Incomplete,
         }
@@ -164,7 +164,7 @@ impl Walk<'_> {
     /// Goes back to a record and takes its first line only; its number of fields stays.
     pub(super) fn cut_to_line(&mut self, record: Record) -> Step {
         self.at = record.bytes.start;
-        match self.first_line(record.next) {
+        match self.first_line() {
             Step::Record(line) => Step::Record(Record { fields: record.fields, ..line }),
             step => step,
         }

@@ -48,7 +48,7 @@ pub(crate) struct Scan {
     pub suspicious: Vec<u64>,
 }
 
-/// A field without quotes is longer than allowed, or a line of unmatched quotes goes on for as long.
+/// A field without quotes is longer than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong {
     /// The place of its record in the piece.
@@ -141,10 +141,11 @@ impl<'a> Scanner<'a> {
         let expected = self.grammar.fields;
         if record.open_quote {
             Some(Unsoundness::OpenQuote)
+        } else if record.stray_quote {
+            // How many fields there are depends on what the quote was meant to be.
+            Some(Unsoundness::StrayQuote)
         } else if record.fields != expected {
             Some(Unsoundness::FieldCount { expected, found: record.fields })
-        } else if record.stray_quote {
-            Some(Unsoundness::StrayQuote)
         } else if self.stray_carriage_return && has_carriage_return_outside_quotes(content) {
             Some(Unsoundness::StrayCarriageReturn)
         } else if self.nul && memchr::memchr(0, content).is_some() {

@@ -67,7 +67,7 @@ fn an_open_quote_costs_its_own_line() {
 #[test]
 fn lines_joined_by_a_wrong_quote_are_read_on_their_own() {
     // Closed properly two lines later, but with too many fields.
-    assert_eq!(unsound("a,b\n1,\"2\n3,4\n5,6\",7\n8,9\n"), [(1, 2, FIELD_COUNT), (3, 4, FIELD_COUNT)]);
+    assert_eq!(unsound("a,b\n1,\"2\n3,4\n5,6\",7\n8,9\n"), [(1, 2, FIELD_COUNT), (3, 4, STRAY_QUOTE)]);
 }
 
 #[test]
@@ -156,4 +156,44 @@ fn where_a_file_is_cut_makes_no_difference() {
     ] {
         in_two_pieces(text);
     }
+}
+
+#[test]
+fn a_doubled_quote_may_end_beyond_the_longest_field() {
+    let dialect = Dialect { delimiter: b',', line_end: LineEnd::LineFeed };
+    let grammar = Grammar { dialect, fields: 2, max_field: 4 };
+    for text in ["1,\"345\"\"\n1,2\n", "1,\"345\"\"\"\n1,2\n"] {
+        let found = scan(text.as_bytes(), true, &grammar).unwrap();
+        assert_eq!(found.unsound.iter().map(|r| (r.place, r.why.place())).collect::<Vec<_>>(), [(0, OPEN_QUOTE)]);
+        assert_eq!(found.records, 2);
+    }
+}
+
+#[test]
+fn quotes_out_of_step_do_not_lead_through_the_whole_file() {
+    let dialect = Dialect { delimiter: b',', line_end: LineEnd::LineFeed };
+    let grammar = Grammar { dialect, fields: 3, max_field: LIMIT };
+    // Seen from within the quotes that the line before opens, each line closes them and opens others.
+    let text = "x\",b,\"\n".repeat(1_000);
+    let found = scan(text.as_bytes(), false, &grammar).unwrap();
+    assert_eq!((found.records, found.unsound.len(), found.consumed), (1_000, 1_000, text.len()));
+    assert!(found.unsound.iter().all(|record| record.why == Unsoundness::StrayQuote));
+    // A record that is never whole, but has too many fields soon.
+    let text = format!("a,\"{}", "\n\",b,\"".repeat(1_000));
+    let found = scan(text.as_bytes(), false, &grammar).unwrap();
+    assert_eq!(found.consumed, text.rfind('\n').unwrap() + 1);
+    assert_eq!((found.records, found.unsound.len()), (1_000, 1_000));
+    assert_eq!(found.unsound[0].why, Unsoundness::FieldCount { expected: 3, found: 4 });
+}
+
+#[test]
+fn a_blank_line_before_a_record_set_aside_does_not_make_it_suspicious() {
+    let (_, found) = read(b"a,b\n1,2\n\n1,\"x\n3,4\ny\0\"\n");
+    assert_eq!(found.unsound.iter().map(|r| (r.place, r.why.place())).collect::<Vec<_>>(), [(1, NUL_BYTE)]);
+    assert_eq!((found.records, found.blank.len(), found.suspicious), (2, 1, vec![]));
+}
+
+#[test]
+fn blank_lines_alone_at_the_beginning_of_a_file_do_not_mean_that_it_is_empty() {
+    assert_eq!(header(b"\n\r\n", false), Err(HeaderProblem::TooLong));
 }

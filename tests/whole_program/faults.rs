@@ -1,0 +1,212 @@
+//! A disk that fails at each step of a run, once, or from that step on as after a crash. The next run finds a lake that
+//! is whole, takes in what is missing and nothing twice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use medallion_lake::{Gate, OpenGate, Operation};
+use medallion_pipeline::{Customer, Pipeline, PipelineFiles};
+use medallion_runner::{Event, Listener, RunError, RunOptions, RunResults};
+use medallion_sql::SqlOptions;
+use tempfile::TempDir;
+
+use crate::rows::{Published, Rows};
+
+const SOURCES: [(&str, &str); 6] = [
+    ("pipeline.toml", "name = 'small'\ndescription = 'Two sources'\n"),
+    (
+        "bronze/people.toml",
+        "description = 'Person'\npatterns = ['people*']\nrequired = true\nretain_batches = 1\n\
+         [[columns]]\nname = 'person_id'\ndescription = 'Id'\n[[columns]]\nname = 'name'\ndescription = 'Name'\n",
+    ),
+    (
+        "bronze/visits.toml",
+        "description = 'Visit'\npatterns = ['visits*']\n[[columns]]\nname = 'person_id'\ndescription = 'Id'\n",
+    ),
+    (
+        "silver/people.toml",
+        "kind = 'cleanse'\ndescription = 'Person'\nsource = 'people'\nkey = ['person_id']\n\
+         [[columns]]\nname = 'person_id'\ntype = 'long'\ndescription = 'Id'\n\
+         [[columns]]\nname = 'name'\ntype = 'text'\ndescription = 'Name'\n",
+    ),
+    (
+        "gold/dim_person.toml",
+        "kind = 'dimension'\ndescription = 'Person'\nkey = ['person_id']\n\
+         [[columns]]\nname = 'person_id'\ntype = 'long'\ndescription = 'Id'\n\
+         [[columns]]\nname = 'name'\ntype = 'text'\ndescription = 'Name'\n",
+    ),
+    ("gold/dim_person.sql", "SELECT person_id, name FROM silver.people\n"),
+];
+
+/// Fails at one operation, or at that and all later ones.
+#[derive(Debug)]
+struct Failing {
+    at: u64,
+    and_later: bool,
+    passed: AtomicU64,
+}
+
+impl Failing {
+    fn new(at: u64, and_later: bool) -> Arc<Self> {
+        Arc::new(Self { at, and_later, passed: AtomicU64::new(0) })
+    }
+
+    fn reached(&self) -> bool {
+        self.passed.load(Ordering::SeqCst) > self.at
+    }
+}
+
+impl Gate for Failing {
+    fn pass(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        let number = self.passed.fetch_add(1, Ordering::SeqCst);
+        if number == self.at || (self.and_later && number > self.at) {
+            return Err(io::Error::other(format!("injected: {operation} {}", path.display())));
+        }
+        Ok(())
+    }
+}
+
+struct Silent;
+
+impl Listener for Silent {
+    fn on(&self, _event: &Event) {}
+}
+
+struct Site {
+    folder: TempDir,
+    pipeline: Arc<Pipeline>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let files: PipelineFiles =
+            SOURCES.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        let site = Self { folder: tempfile::tempdir().unwrap(), pipeline: Arc::new(Pipeline::load(&files).unwrap()) };
+        fs::create_dir(site.folder.path().join("drop")).unwrap();
+        site.deliver("people_20250601.csv", "person_id,name\n1,Ada\n2,Ben\n2,twice\n3\n");
+        site.deliver("visits_20250601.csv", "person_id\n1\n");
+        site
+    }
+
+    fn deliver(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join("drop").join(name), text).unwrap();
+    }
+
+    fn second_night(&self) {
+        self.deliver("people_20250602.csv", "person_id,name,team\n1,Ada,A\n4,Dan,B\nx,NaN,C\n5,\"open,B\n");
+        self.deliver("visits_20250602.csv", "person_id\n1\n4\n");
+    }
+
+    fn run(&self, gate: Arc<dyn Gate>) -> Result<RunResults, Box<RunError>> {
+        let options = RunOptions {
+            customer: Customer::without_file("acme".parse().unwrap(), self.folder.path().join("drop")),
+            pipeline: Arc::clone(&self.pipeline),
+            lake: self.lake().to_str().unwrap().to_owned(),
+            as_of: "2025-06-30".parse().ok(),
+            sql: SqlOptions::default(),
+            accept_shrink: Default::default(),
+            gate,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(medallion_runner::run(&options, Arc::new(Silent))).map_err(Box::new)
+    }
+
+    fn lake(&self) -> std::path::PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    /// All tables without the columns that tell runs apart.
+    fn contents(&self) -> BTreeMap<String, Rows> {
+        let published = Published::open(&self.lake(), "acme");
+        let mut contents = BTreeMap::new();
+        for table in published.names() {
+            let columns = published.schema(&table).columns.iter().map(|column| column.name.clone());
+            let is_content = |name: &String| name != "run_id" && name != "_run_id" && name != "_ingestion_timestamp";
+            let columns: Vec<String> = columns.filter(is_content).collect();
+            contents.insert(table.clone(), published.rows(&table, &columns).unwrap());
+        }
+        contents
+    }
+
+    fn check(&self, expected: &BTreeMap<String, Rows>, about: &str) {
+        let found = self.contents();
+        assert!(expected.keys().eq(found.keys()), "{about}: {:?}", found.keys());
+        for (table, rows) in expected {
+            assert_eq!(rows.difference(&found[table]).unwrap_or_default(), "", "{about}: {table}");
+        }
+    }
+}
+
+/// What both nights leave, by hand: of people one batch is kept, of visits both.
+fn check_by_hand(contents: &BTreeMap<String, Rows>) {
+    let rows = |table: &str| contents[table].rows.len();
+    assert_eq!((rows("bronze.people"), rows("bronze.visits")), (3, 3));
+    assert_eq!((rows("silver.people"), rows("gold.dim_person")), (2, 3), "with the unknown member");
+    let rejected = &contents["bronze.rejected_rows"];
+    let rule = rejected.columns.iter().position(|column| column == "rule").unwrap();
+    let mut rules: Vec<&str> = rejected.rows.iter().filter_map(|row| row[rule].as_deref()).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, ["open_quote", "required"], "one for each broken record of the batch that is kept");
+}
+
+fn fail_at_every_step(and_later: bool, second_night: bool) {
+    let whole = Site::new();
+    whole.run(Arc::new(OpenGate)).unwrap();
+    let first = whole.contents();
+    whole.second_night();
+    whole.run(Arc::new(OpenGate)).unwrap();
+    let second = whole.contents();
+    check_by_hand(&second);
+    let mut steps = 0;
+    loop {
+        let site = Site::new();
+        if second_night {
+            site.run(Arc::new(OpenGate)).unwrap();
+            site.second_night();
+        }
+        let failing = Failing::new(steps, and_later);
+        let outcome = site.run(Arc::clone(&failing) as Arc<dyn Gate>);
+        if !failing.reached() {
+            outcome.unwrap();
+            break;
+        }
+        let about = format!("step {steps}, later ones too: {and_later}, second night: {second_night}");
+        if let Err(error) = &outcome {
+            assert!(error.to_string().contains("acme") && error.to_string().contains("injected"), "{about}: {error}");
+        }
+        if second_night {
+            // Readers see a release that is whole, the old one or the new one.
+            let gold = site.contents().remove("gold.dim_person").unwrap();
+            let is_whole = [&first, &second].iter().any(|night| night["gold.dim_person"].difference(&gold).is_none());
+            assert!(is_whole, "{about}: {gold:?}");
+        }
+        site.run(Arc::new(OpenGate)).unwrap_or_else(|error| panic!("{about}: {error}"));
+        site.check(if second_night { &second } else { &first }, &about);
+        steps += 1;
+    }
+    assert!(steps > 50, "only {steps} steps passed the gate");
+}
+
+#[test]
+fn a_disk_that_fails_once_in_the_first_night() {
+    fail_at_every_step(false, false);
+}
+
+#[test]
+fn a_crash_in_the_first_night() {
+    fail_at_every_step(true, false);
+}
+
+#[test]
+fn a_disk_that_fails_once_in_the_second_night() {
+    fail_at_every_step(false, true);
+}
+
+#[test]
+fn a_crash_in_the_second_night() {
+    fail_at_every_step(true, true);
+}
