@@ -183,6 +183,10 @@ fn not_text(head: &[u8]) -> Option<&'static str> {
     match head {
         [b'P', b'K', 3, 4, ..] => Some("the bytes of a workbook or zip archive; expected text"),
         [0x1f, 0x8b, ..] => Some("the bytes of a gzip file after decompression; it was compressed twice"),
+        [b'B', b'Z', b'h', ..] | [0xfd, b'7', b'z', b'X', b'Z', ..] | [b'7', b'z', 0xbc, 0xaf, ..] => {
+            Some("the bytes of an archive; only gzip and zstd are read")
+        }
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("the byte-order mark of UTF-32, which is not read"),
         [b'%', b'P', b'D', b'F', ..] => Some("the bytes of a PDF document; expected text"),
         _ => None,
     }

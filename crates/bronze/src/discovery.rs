@@ -5,7 +5,7 @@ use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use globset::{GlobBuilder, GlobMatcher};
 use medallion_pipeline::definition::FileFormat;
 use medallion_pipeline::{Arrival, SourceTable};
@@ -14,6 +14,9 @@ use serde::Serialize;
 use crate::error::BronzeError;
 use crate::opened::Stamp;
 use crate::readiness::Readiness;
+
+/// Names may be dated so many days ahead: the other server's day can have begun earlier.
+const FUTURE: u64 = 2;
 
 /// A file of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +151,14 @@ impl Search {
         let Self { readiness, found, mut discovery } = self;
         for ((source, base), named) in found {
             for files in exports_of(named) {
-                let written = files.iter().map(|file| file.stamp.modified.date_naive()).max();
+                // A clock that is ahead must not make an export newer than all that follow.
+                let written = files.iter().map(|file| file.stamp.modified.min(readiness.now()).date_naive()).max();
                 let Some(export_date) = date_in(&base).or(written) else { continue };
+                if export_date > readiness.now().date_naive() + Days::new(FUTURE) {
+                    let reason = format!("its name is dated {export_date}, which is in the future; rename it");
+                    discovery.refused.extend(not_taken(&source, &files, &reason));
+                    continue;
+                }
                 match waiting(&source, &readiness, &files) {
                     Some(waiting) => discovery.waiting.extend(waiting),
                     None => {
@@ -194,12 +203,17 @@ fn waiting(source: &str, readiness: &Readiness, files: &[FoundFile]) -> Option<V
     if reasons.iter().all(Option::is_none) {
         return None;
     }
-    let file = |(file, reason): (&FoundFile, Option<String>)| NotTaken {
-        source: source.to_owned(),
-        name: file.name.clone(),
-        reason: reason.unwrap_or_else(|| "another part of its export waits".to_owned()),
-    };
-    Some(files.iter().zip(reasons).map(file).collect())
+    let mut waiting = not_taken(source, files, "another part of its export waits");
+    for (file, reason) in waiting.iter_mut().zip(reasons) {
+        file.reason = reason.unwrap_or_else(|| std::mem::take(&mut file.reason));
+    }
+    Some(waiting)
+}
+
+fn not_taken(source: &str, files: &[FoundFile], reason: &str) -> Vec<NotTaken> {
+    let file =
+        |file: &FoundFile| NotTaken { source: source.to_owned(), name: file.name.clone(), reason: reason.to_owned() };
+    files.iter().map(file).collect()
 }
 
 /// Why the parts of an export, in order, are not all there.
@@ -278,6 +292,11 @@ fn date_in(stem: &str) -> Option<NaiveDate> {
     let bytes = stem.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     (0..bytes.len()).filter(|start| !(*start > 0 && digit(start - 1))).find_map(|start| {
+        // A time may follow the date at once: 20250630021500.
+        let moment = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count() == 14;
+        if moment {
+            return NaiveDate::parse_from_str(stem.get(start..start + 8)?, "%Y%m%d").ok();
+        }
         [("%Y-%m-%d", 10), ("%Y_%m_%d", 10), ("%Y%m%d", 8)].into_iter().find_map(|(format, length)| {
             let text = stem.get(start..start + length)?;
             let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'_'));
@@ -299,6 +318,7 @@ mod tests {
         assert_eq!(date_in("users_2025_06_30"), date(2025, 6, 30));
         assert_eq!(split_part("users_2025_06_30").1, 0);
         assert_eq!(split_part("users_2025_06_30_1"), ("users_2025_06_30".to_owned(), 1));
+        assert_eq!(date_in("users_20250630021500"), date(2025, 6, 30));
         assert_eq!(date_in("users_202506301"), None);
         assert_eq!(date_in("users_20251330"), None);
         assert_eq!(split_part("analytics_users_20250630"), ("analytics_users_20250630".to_owned(), 0));

@@ -191,7 +191,9 @@ impl BronzeError {
                 "the export was probably cut off; ask for it again or remove the file from the drop folder".to_owned(),
             ),
             Self::Header { problem, .. } if problem.contains("NUL") => Some(
-                "it looks like UTF-16 without a byte-order mark: set encoding = \"utf-16le\" for the source".to_owned(),
+                "if it is UTF-16 without a byte-order mark, set encoding = \"utf-16le\" for the source; otherwise it is no \
+                 text"
+                    .to_owned(),
             ),
             Self::NewColumn { header, nearest, .. } => Some(match nearest {
                 Some(nearest) => {
@@ -201,9 +203,6 @@ impl BronzeError {
                          \"rescue\""
                     .to_owned(),
             }),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Some("ask for the file again, or remove it from the drop folder".to_owned())
-            }
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("let the user that runs medallion read the file".to_owned())
             }
@@ -213,8 +212,12 @@ impl BronzeError {
             Self::Workbook { .. } => {
                 Some("open it in a spreadsheet program and save it again, or ask for it again".to_owned())
             }
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::InvalidInput => {
-                Some("its compressed data are damaged; ask for the file again".to_owned())
+            Self::File { .. } | Self::Header { .. } => {
+                Some("ask for the file again, or remove it from the drop folder".to_owned())
+            }
+            Self::Manifest { .. } => Some("it has to be a text of UTF-8 with a file's name on each line".to_owned()),
+            Self::Limit { limit, .. } if limit.contains("header line") => {
+                Some("its first line is no header; ask for the export again or remove it".to_owned())
             }
             Self::Limit { .. } => {
                 Some("if the file is as it should be, raise the limit in [limits] of the customer's file".to_owned())

@@ -1,5 +1,7 @@
 //! The fields of a file under the columns of its bronze table, with the audit columns.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, Utc};
 use medallion_pipeline::TableSchema;
 use medallion_pipeline::columns::RUN_ID;
@@ -24,9 +26,19 @@ pub(crate) struct FileFrames<'a> {
     pub hash: &'a str,
     pub run_id: &'a str,
     pub now: DateTime<Utc>,
+    /// Which of the fields without a header have something in them.
+    pub nameless_seen: Vec<AtomicBool>,
 }
 
 impl FileFrames<'_> {
+    /// The keys in `_rescued_data` of fields without a header that have something in them.
+    pub(crate) fn nameless(&self) -> Vec<String> {
+        let seen =
+            self.mapping.nameless.iter().zip(&self.nameless_seen).filter(|(_, seen)| seen.load(Ordering::Relaxed));
+        let key = |place: usize| self.mapping.rescued.iter().find(|(of, _)| *of == place).map(|(_, key)| key.clone());
+        seen.filter_map(|(place, _)| key(*place)).collect()
+    }
+
     /// The columns as the engine knows them.
     pub(crate) fn schema(&self) -> Schema {
         let of = |name: &str| match name {
@@ -55,6 +67,10 @@ impl FileFrames<'_> {
     /// Puts the fields under their columns and adds the audit columns.
     fn assembled(&self, fields: &DataFrame, numbers: &[i64]) -> PolarsResult<DataFrame> {
         let rows = numbers.len();
+        for (place, seen) in self.mapping.nameless.iter().zip(&self.nameless_seen) {
+            let has_something = fields.columns().get(*place).is_some_and(|column| column.null_count() < rows);
+            seen.fetch_or(has_something, Ordering::Relaxed);
+        }
         let field = |name: &str, place: Option<usize>| match place.and_then(|place| fields.columns().get(place)) {
             Some(column) => column.clone().with_name(name.into()),
             None => Column::full_null(name.into(), rows, &DataType::String),

@@ -54,6 +54,8 @@ pub(crate) struct Mapping {
     pub extra: Vec<Option<usize>>,
     /// Places of fields without a column and their keys in `_rescued_data`.
     pub rescued: Vec<(usize, String)>,
+    /// Those of them that have no header: drift only if there is something in them.
+    pub nameless: Vec<usize>,
     pub drift: Drift,
 }
 
@@ -129,6 +131,7 @@ impl Mapper<'_> {
             if header.trim().is_empty() {
                 // A separator at the end of each line makes a column that nobody meant.
                 self.mapping.rescued.push((place, format!("column {}", place + 1)));
+                self.mapping.nameless.push(place);
                 continue;
             }
             let known = |name: &String| extra.iter().position(|column| column.name == *name);
@@ -178,6 +181,12 @@ impl Mapper<'_> {
             nearest: most_similar(header, missing),
         }
     }
+}
+
+/// Why a file is refused that has a column which was found only by its fields.
+pub(crate) fn frozen(name: &str, file: &str, column: &str) -> BronzeError {
+    let (source_name, file, header) = (name.to_owned(), file.to_owned(), column.to_owned());
+    BronzeError::NewColumn { source_name, file, header, nearest: None }
 }
 
 /// What is published of a column that a header made; it tells which header that was.

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_lake::{Lake, LakeError};
 use medallion_pipeline::definition::FileFormat;
 use medallion_pipeline::rejects::PARSE_RULES;
-use medallion_pipeline::{Column, Limits, Reject, SourceTable, TableSchema};
+use medallion_pipeline::{Column, Limits, NewColumns, Reject, SourceTable, TableSchema};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -243,6 +244,7 @@ impl Ingest<'_> {
             hash: &arrived.hash,
             run_id: &self.options.run_id,
             now: self.options.now,
+            nameless_seen: mapping.nameless.iter().map(|_| AtomicBool::new(false)).collect(),
         };
         let failed = |source| BronzeError::Parse {
             source_name: self.source.name.table.clone(),
@@ -270,6 +272,11 @@ impl Ingest<'_> {
             }
         }
         writer.finish().map_err(failed)?;
+        let nameless = frames.nameless();
+        if let (NewColumns::Freeze, [first, ..]) = (self.source.source.new_columns, nameless.as_slice()) {
+            return Err(headers::frozen(&self.source.name.table, &report.name, &format!("{first}, without a header")));
+        }
+        report.drift.rescued_columns.extend(nameless);
         Ok(report)
     }
 

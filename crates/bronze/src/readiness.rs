@@ -53,7 +53,9 @@ impl Readiness {
             Ready::Settled => {}
             Ready::Done => {
                 let written = |entry: &DirEntry| entry.metadata().and_then(|metadata| Stamp::of(&metadata));
-                let markers = entries.iter().zip(names()).filter(|(_, name)| name.ends_with(DONE));
+                let is_marker =
+                    |entry: &DirEntry, name: &str| name.ends_with(DONE) && entry.file_type().is_ok_and(|t| t.is_file());
+                let markers = entries.iter().zip(names()).filter(|(entry, name)| is_marker(entry, name));
                 // A marker that is gone by now says nothing.
                 let dated = markers.filter_map(|(entry, name)| Some((name, written(entry).ok()?.modified)));
                 readiness.done = dated.collect();
@@ -71,6 +73,11 @@ impl Readiness {
         Ok(readiness)
     }
 
+    /// The moment of the run.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     /// Whether a file is there for what it says about others.
     pub(crate) fn is_about_files(&self, name: &str) -> bool {
         self.is_manifest(name) || self.done.iter().any(|(done, _)| done == name)
@@ -85,7 +92,7 @@ impl Readiness {
     pub(crate) fn why_waiting(&self, file: &FoundFile) -> Option<String> {
         let age = self.now - file.stamp.modified;
         // A clock that is a day ahead is wrong, not a sign of a file that is being written.
-        if age < self.settle && age > -TimeDelta::days(1) {
+        if !self.settle.is_zero() && age < self.settle && age > -TimeDelta::days(1) {
             let seconds = self.settle.num_seconds();
             return Some(format!("it was written to less than {seconds} s ago"));
         }

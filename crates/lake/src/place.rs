@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use medallion_pipeline::schema::is_identifier;
@@ -219,10 +219,30 @@ pub(crate) fn kind_of(customer: &str, path: &Path) -> Result<Option<fs::FileType
     }
 }
 
+/// The same place without `..`, which is no part of a URL. What the file system makes of `..` after a link is asked of it
+/// as far as the folders are there.
+fn without_parents(path: PathBuf) -> PathBuf {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain = fs::canonicalize(&plain).unwrap_or(plain);
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 fn local_path(location: &str) -> Result<PathBuf, LakeError> {
     let invalid = || LakeError::InvalidLocation { location: without_credentials(location) };
     if !location.contains("://") {
-        return std::path::absolute(location).map_err(|_| invalid());
+        let path = std::path::absolute(location).map_err(|_| invalid())?;
+        return Ok(without_parents(path));
     }
     let url = Url::parse(location).map_err(|_| invalid())?;
     if url.scheme() == "file" {
@@ -263,6 +283,21 @@ mod tests {
         let error = Lake::open_existing(folder.path().to_str().unwrap(), "acme").unwrap_err();
         assert!(matches!(&error, LakeError::NoCustomer { customer, .. } if customer == "acme"), "{error}");
         assert!(!folder.path().join("acme").exists());
+    }
+
+    #[test]
+    fn a_location_may_lead_upwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        let lake = Lake::open(root.join("a/b/../../lake/x/..").to_str().unwrap(), "acme").unwrap();
+        assert_eq!(lake.folder(), root.join("lake/acme"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(root.join("a/b"), root.join("link")).unwrap();
+            let lake = Lake::open(root.join("link/../lake").to_str().unwrap(), "acme").unwrap();
+            assert_eq!(lake.folder(), root.join("a/lake/acme"), "above what the link leads to");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct ReleasedTable {
 pub struct ReleasedBatch {
     /// The batch, which is also the folder of its files.
     pub batch_id: String,
-    /// The records of its files, those set aside included.
+    /// The sound records of its files: its rows in bronze.
     pub records: u64,
 }
 

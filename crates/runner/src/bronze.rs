@@ -25,8 +25,6 @@ const CONCURRENT_LAKE_CALLS: usize = 16;
 pub(crate) struct CurrentBatch {
     /// Its id; `None` where nothing ever arrived.
     pub batch_id: Option<String>,
-    /// The records of its files, where that is known.
-    pub records: Option<u64>,
     /// Its files.
     pub files: TableFiles,
 }
@@ -270,8 +268,7 @@ impl BronzeStep {
         if let (false, Some(published), Some(batch_id)) = (is_new, published, &result.batch_id) {
             files = files_of(published, batch_id, files.schema);
         }
-        let records = current.and_then(|content| content.records);
-        let current = CurrentBatch { batch_id: result.batch_id.clone(), records, files };
+        let current = CurrentBatch { batch_id: result.batch_id.clone(), files };
         self.current.insert(name.clone(), current);
         self.results.insert(name.clone(), result);
         self.warnings.extend(source.warnings.into_iter().map(|warning| (name.clone(), warning)));

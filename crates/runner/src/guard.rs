@@ -41,14 +41,14 @@ impl Guards<'_> {
     fn shrank(&self, name: &TableName, batch: &CurrentBatch) -> Option<String> {
         let source = &self.pipeline.sources.get(&name.table)?.source;
         let last = self.last?.batches.get(&name.to_string())?;
-        let (id, now) = (batch.batch_id.as_ref()?, batch.records?);
+        let (id, now) = (batch.batch_id.as_ref()?, batch.files.rows());
         let (before, ratio) = (last.records, source.min_ratio);
         #[allow(clippy::cast_precision_loss)]
         let enough = now as f64 >= ratio * before as f64;
         let is_fine = *id == last.batch_id || before < source.min_rows || enough;
         (!is_fine && !self.accept_shrink.contains(&name.table)).then(|| {
             format!(
-                "source {}: the batch {id} has {now} records, the last published one had {before}; at least {ratio} of \
+                "source {}: the batch {id} has {now} records that are sound, the last published one had {before}; at least {ratio} of \
                  that is expected",
                 name.table
             )
@@ -70,7 +70,7 @@ impl Guards<'_> {
 /// The batches of a release, for the guards of the next one.
 pub(crate) fn released_batches(current: &BTreeMap<TableName, CurrentBatch>) -> BTreeMap<String, ReleasedBatch> {
     let released = current.iter().filter_map(|(name, batch)| {
-        let (batch_id, records) = (batch.batch_id.clone()?, batch.records?);
+        let (batch_id, records) = (batch.batch_id.clone()?, batch.files.rows());
         Some((name.to_string(), ReleasedBatch { batch_id, records }))
     });
     released.collect()

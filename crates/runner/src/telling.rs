@@ -90,7 +90,10 @@ impl Teller<'_> {
             self.warn(table, format!("what arrived is older than the batch {current}, which stays the current one"));
         }
         if result.export_date.is_some_and(|date| date > self.now.date_naive() + Days::new(1)) {
-            self.warn(table, format!("the batch {current} is dated in the future; later exports will not replace it"));
+            self.warn(
+                table,
+                format!("the batch {current} is dated in the future; exports of the days before will not replace it"),
+            );
         }
         if result.status == Status::Success && result.rows_out == 0 && result.rejected == 0 {
             self.warn(table, "the export has a header and no records".to_owned());
