@@ -224,18 +224,7 @@ struct Ingest<'a> {
 impl Ingest<'_> {
     fn part(&self, part: Part<'_>, target: PathBuf, rejects: &mut Vec<Reject>) -> Result<FileReport, BronzeError> {
         let Part { arrived, rows, mut mapping } = part;
-        let mut report = FileReport {
-            name: arrived.file.name.clone(),
-            hash: arrived.hash.clone(),
-            bytes: arrived.bytes,
-            modified: arrived.file.stamp.modified,
-            encoding: matches!(rows, Rows::Csv(_)).then(|| arrived.encoding.name()),
-            encoding_guessed: arrived.is_encoding_guessed(self.source.source.encoding),
-            records: 0,
-            rejected: 0,
-            drift: std::mem::take(&mut mapping.drift),
-            suspicious_records: Vec::new(),
-        };
+        let mut report = self.begun(arrived, &rows, std::mem::take(&mut mapping.drift));
         let frames = FileFrames {
             source_columns: &self.source.source.columns,
             schema: self.schema,
@@ -278,6 +267,22 @@ impl Ingest<'_> {
         }
         report.drift.rescued_columns.extend(nameless);
         Ok(report)
+    }
+
+    /// What is known of a file before its records are read.
+    fn begun(&self, arrived: &Arrived, rows: &Rows, drift: Drift) -> FileReport {
+        FileReport {
+            name: arrived.file.name.clone(),
+            hash: arrived.hash.clone(),
+            bytes: arrived.bytes,
+            modified: arrived.file.stamp.modified,
+            encoding: matches!(rows, Rows::Csv(_)).then(|| arrived.encoding.name()),
+            encoding_guessed: arrived.is_encoding_guessed(self.source.source.encoding),
+            records: 0,
+            rejected: 0,
+            drift,
+            suspicious_records: Vec::new(),
+        }
     }
 
     fn report(&self, block: Block, report: &mut FileReport, rejects: &mut Vec<Reject>) {
