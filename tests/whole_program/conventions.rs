@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::rows::Published;
 
 /// The dimensions with their keys.
-const KEYS: [(&str, &[&str]); 19] = [
+pub(crate) const KEYS: [(&str, &[&str]); 19] = [
     ("dim_user", &["user_id"]),
     ("dim_manager", &["manager_id"]),
     ("dim_manager_relationship", &["manager_id", "employee_id"]),

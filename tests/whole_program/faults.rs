@@ -1,14 +1,14 @@
 //! A disk that fails at each step of a run, once, or from that step on as after a crash. The next run finds a lake that
 //! is whole, takes in what is missing and nothing twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use medallion_lake::{Gate, OpenGate, Operation};
+use medallion_lake::{Gate, Lake, OpenGate, Operation};
 use medallion_pipeline::{Customer, Pipeline, PipelineFiles};
 use medallion_runner::{Event, Listener, RunError, RunOptions, RunResults};
 use medallion_sql::SqlOptions;
@@ -108,7 +108,10 @@ impl Site {
             lake: self.lake().to_str().unwrap().to_owned(),
             as_of: "2025-06-30".parse().ok(),
             sql: SqlOptions::default(),
-            accept_shrink: Default::default(),
+            full_refresh: false,
+            resume: false,
+            accept_schema: BTreeSet::new(),
+            accept_shrink: BTreeSet::new(),
             gate,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -130,6 +133,34 @@ impl Site {
             contents.insert(table.clone(), published.rows(&table, &columns).unwrap());
         }
         contents
+    }
+
+    /// The silver and gold tables as the last release names them.
+    fn release_contents(&self) -> BTreeMap<String, Rows> {
+        let mut contents = self.contents();
+        contents.retain(|table, _| !table.starts_with("bronze."));
+        contents
+    }
+
+    /// The number of the last release; 0 if there is none.
+    fn latest_release(&self) -> u64 {
+        let lake = Lake::open_existing(self.lake().to_str().unwrap(), "acme");
+        lake.ok().and_then(|lake| lake.latest_release().unwrap()).map_or(0, |release| release.release)
+    }
+
+    fn journal(&self) -> std::path::PathBuf {
+        self.lake().join("acme/_medallion/journal.json")
+    }
+
+    /// Readers of latest versions see what the last release names, too.
+    fn check_latest_versions(&self, about: &str) {
+        let lake = Lake::open_existing(self.lake().to_str().unwrap(), "acme").unwrap();
+        let release = lake.latest_release().unwrap().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (name, table) in &release.tables {
+            let latest = runtime.block_on(lake.published(&name.parse().unwrap(), None)).unwrap().unwrap();
+            assert_eq!(latest.version, table.version, "{about}: {name}");
+        }
     }
 
     fn check(&self, expected: &BTreeMap<String, Rows>, about: &str) {
@@ -178,14 +209,24 @@ fn fail_at_every_step(and_later: bool, second_night: bool) {
         if let Err(error) = &outcome {
             assert!(error.to_string().contains("acme") && error.to_string().contains("injected"), "{about}: {error}");
         }
+        let published = site.latest_release();
         if second_night {
             // Readers see a release that is whole, the old one or the new one.
-            let gold = site.contents().remove("gold.dim_person").unwrap();
-            let is_whole = [&first, &second].iter().any(|night| night["gold.dim_person"].difference(&gold).is_none());
-            assert!(is_whole, "{about}: {gold:?}");
+            let seen = site.release_contents();
+            let is_of = |night: &BTreeMap<String, Rows>| {
+                seen.iter().all(|(table, rows)| night[table].difference(rows).is_none())
+            };
+            assert!(seen.len() == 2 && (is_of(&first) || is_of(&second)), "{about}: {seen:?}");
+            assert_eq!(is_of(&second), published == 2, "{about}");
         }
+        let is_begun = site.journal().exists();
+        assert!(outcome.is_err() || !is_begun || published > u64::from(second_night), "{about}");
         site.run(Arc::new(OpenGate)).unwrap_or_else(|error| panic!("{about}: {error}"));
         site.check(if second_night { &second } else { &first }, &about);
+        // Whichever run published it, or finished publishing it: the other found nothing new.
+        assert_eq!(site.latest_release(), 1 + u64::from(second_night), "{about}");
+        assert!(!site.journal().exists(), "{about}");
+        site.check_latest_versions(&about);
         steps += 1;
     }
     assert!(steps > 50, "only {steps} steps passed the gate");

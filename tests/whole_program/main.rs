@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arrivals;
+mod audits;
 mod case;
 mod catalogue;
 mod conventions;
@@ -16,3 +17,4 @@ mod pipeline;
 mod project;
 mod reading;
 mod rows;
+mod upkeep;

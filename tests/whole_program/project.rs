@@ -111,6 +111,13 @@ impl Project {
         numbers
     }
 
+    /// `run_results.json` of the customer's last run.
+    pub(crate) fn last_results(&self, customer: &str) -> Value {
+        let runs = fs::read_dir(self.lake().join(customer).join("_medallion/runs")).unwrap();
+        let last = runs.map(|run| run.unwrap().path()).max().unwrap();
+        read_json(&last.join("run_results.json"))
+    }
+
     /// `run_results.json` of the run that published a release.
     pub(crate) fn results(&self, customer: &str, release: u64) -> Value {
         let folder = self.lake().join(customer).join("_medallion");

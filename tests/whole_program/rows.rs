@@ -94,7 +94,7 @@ impl Published {
         let session = SqlSession::new(&SqlOptions::default()).unwrap();
         let lake = Lake::open_existing(lake.to_str().unwrap(), customer).unwrap();
         let tables = runtime.block_on(async {
-            let tables = published_tables(&lake).await.unwrap();
+            let tables = published_tables(&lake, None).await.unwrap();
             for table in &tables.tables {
                 session.register(&table.files).await.unwrap();
             }

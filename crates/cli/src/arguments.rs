@@ -1,5 +1,6 @@
 //! The command line as it is written.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -119,6 +120,43 @@ pub(crate) enum Command {
         #[command(flatten)]
         read: ReadArguments,
     },
+    /// List a customer's releases
+    Releases(HistoryArguments),
+    /// List a customer's runs
+    Runs(HistoryArguments),
+    /// Show how many rows differ between two releases, table by table
+    Diff {
+        /// A release
+        #[arg(value_name = "A")]
+        from: u64,
+        /// Another one, to which rows were added or changed
+        #[arg(value_name = "B")]
+        to: u64,
+        #[command(flatten)]
+        history: HistoryArguments,
+    },
+    /// Publish what silver and gold were in an earlier release, as a new release
+    ///
+    /// Bronze stays as it is. The next run is refused with exit code 4 until something newer arrives or --resume is
+    /// given, because it would publish again what was rolled back.
+    Rollback {
+        /// The release whose contents come back
+        #[arg(long, value_name = "N")]
+        to: u64,
+        #[command(flatten)]
+        history: HistoryArguments,
+    },
+    /// Run the pipeline's data tests on a customer's published tables
+    ///
+    /// A run does so before it publishes. Exit code 4 if a test of severity error fails. As a table only what fails is
+    /// listed, as CSV and JSON every test.
+    Test {
+        /// Folder to write failing rows into, up to 100 of each test as CSV
+        #[arg(long, value_name = "DIR")]
+        samples: Option<PathBuf>,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
     /// Compare row counts with what is expected
     Validate {
         /// TOML file with a [counts] table
@@ -127,6 +165,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         read: ReadArguments,
     },
+    /// Merge small files of bronze batches and write checkpoints that are due
+    Optimize(HistoryArguments),
+    /// Remove files that no kept release and no table needs
+    Vacuum(VacuumArguments),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -175,8 +217,30 @@ pub(crate) struct RunArguments {
     /// min_rows of the source say when), because it may have been cut off. This takes it as it is, in this run.
     #[arg(long, value_name = "SOURCE", value_parser = NonEmptyStringValueParser::new())]
     pub accept_shrink: Vec<String>,
+    /// Publish although TABLE loses columns or their types change; may be given several times
+    #[arg(long, value_name = "TABLE", value_parser = NonEmptyStringValueParser::new())]
+    pub accept_schema: Vec<String>,
+    /// Build all tables anew, also those whose definition and inputs have not changed
+    #[arg(long)]
+    pub full_refresh: bool,
+    /// Publish again after a rollback though nothing newer has arrived
+    #[arg(long)]
+    pub resume: bool,
     #[command(flatten)]
     pub place: PlaceArguments,
+}
+
+/// Options of `vacuum`.
+#[derive(Debug, Args)]
+pub(crate) struct VacuumArguments {
+    /// How many of the last releases stay whole; by default medallion.toml's, else 14
+    #[arg(long, value_name = "N")]
+    pub keep_releases: Option<NonZeroU32>,
+    /// Only say what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub read: HistoryArguments,
 }
 
 /// Where tables and definitions are.
@@ -190,9 +254,25 @@ pub(crate) struct PlaceArguments {
     pub pipeline: Option<String>,
 }
 
-/// Options of commands that read a customer.
+/// Options of commands about one customer's tables.
 #[derive(Debug, Args)]
 pub(crate) struct ReadArguments {
+    /// The customer's id
+    #[arg(short, long = "customer", value_name = "ID")]
+    pub customer: String,
+    /// Silver and gold as they were in release N; by default the last one
+    #[arg(long, value_name = "N")]
+    pub release: Option<u64>,
+    /// How results are written to standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
+/// Options of commands about a customer's lake as it is.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArguments {
     /// The customer's id
     #[arg(short, long = "customer", value_name = "ID")]
     pub customer: String,

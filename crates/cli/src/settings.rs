@@ -1,5 +1,6 @@
 //! From arguments, medallion.toml and customer files to what a command needs, resolved once.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,11 @@ impl ProjectSettings {
             Some(lake) => self.folder.join(lake).display().to_string(),
             None => "lake".to_owned(),
         }
+    }
+
+    /// How many releases `vacuum` keeps, if the project says so.
+    pub(crate) fn keep_releases(&self) -> Option<NonZeroU32> {
+        self.project.defaults.keep_releases
     }
 
     pub(crate) fn pipeline(&self, place: &PlaceArguments) -> Result<Pipeline, Failure> {
@@ -160,6 +166,9 @@ impl ProjectSettings {
                 lake: self.lake(&run.place),
                 as_of: run.as_of,
                 sql: sql.clone(),
+                full_refresh: run.full_refresh,
+                resume: run.resume,
+                accept_schema: run.accept_schema.iter().cloned().collect(),
                 accept_shrink: run.accept_shrink.iter().cloned().collect(),
                 gate: Arc::new(medallion_lake::OpenGate),
             })

@@ -117,7 +117,8 @@ impl Disk {
         fs::remove_dir_all(path)
     }
 
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
+    /// Removes a file; after a power loss it may be there again.
+    pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.pass(Operation::Remove, path)?;
         fs::remove_file(path)
     }

@@ -241,6 +241,16 @@ pub enum LakeError {
         /// The schema it names.
         found: String,
     },
+    /// A file made of others does not have their rows.
+    #[error("customer '{customer}', table {table}: {} has not the rows of the files it was made of", path.display())]
+    MergedRows {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+    },
     /// The release has been published before.
     #[error("customer '{customer}': release {release} exists already as {}", path.display())]
     ReleaseExists {
@@ -250,6 +260,68 @@ pub enum LakeError {
         release: u64,
         /// Its file.
         path: PathBuf,
+    },
+    /// A publication failed half way; the journal knows how to go on.
+    #[error("customer '{customer}': release {release} is begun but not finished: {source}")]
+    Unfinished {
+        /// The customer.
+        customer: String,
+        /// The release it was to be.
+        release: u64,
+        /// What happened.
+        source: Box<LakeError>,
+    },
+    /// An earlier publication has to be finished first.
+    #[error("customer '{customer}': an earlier publication is not finished, see {}", path.display())]
+    Pending {
+        /// The customer.
+        customer: String,
+        /// Its journal.
+        path: PathBuf,
+    },
+    /// A journal of a form this build does not know.
+    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/journal/v1'", path.display())]
+    JournalSchema {
+        /// The customer.
+        customer: String,
+        /// The journal.
+        path: PathBuf,
+        /// The schema it names.
+        found: String,
+    },
+    /// A publication was interrupted and can neither be finished nor undone.
+    #[error("customer '{customer}': the publication in {} was interrupted: {problem}", path.display())]
+    Unrecoverable {
+        /// The customer.
+        customer: String,
+        /// The journal.
+        path: PathBuf,
+        /// What stands in the way.
+        problem: String,
+    },
+    /// A file of a version is not there any more, or not as it was written.
+    #[error("customer '{customer}', table {table}: {} is not there as it was written", path.display())]
+    FileGone {
+        /// The customer.
+        customer: String,
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A release whose contents cannot be published again.
+    #[error("customer '{customer}': release {release} cannot be brought back, table {table} lacks content: {source}")]
+    ReleaseGone {
+        /// The customer.
+        customer: String,
+        /// The release asked for.
+        release: u64,
+        /// The first table that is not whole.
+        table: TableName,
+        /// The oldest release that is whole, if any is.
+        whole: Option<u64>,
+        /// What is missing.
+        source: Box<LakeError>,
     },
     /// There is no such release.
     #[error("customer '{customer}' has no release {release}: {} does not exist", path.display())]
@@ -278,6 +350,7 @@ impl LakeError {
             Self::Footer { .. } | Self::Columns { .. } | Self::PartitionPath { .. } => {
                 "nothing was published; run again, and report this if it happens twice"
             }
+            Self::MergedRows { .. } => "nothing was changed; check the disk for errors, and report this",
             Self::AppendChangesColumns { .. } => "rebuild the table from its inputs with --full-refresh",
             Self::NoVersion { .. } => {
                 "its files were vacuumed or never there; 'medallion releases' lists what there is"
@@ -293,6 +366,20 @@ impl LakeError {
             Self::LedgerSchema { .. } => "use the build of medallion that wrote the ledger, or a newer one",
             Self::ReleaseExists { .. } => "another run published meanwhile; run again",
             Self::NoRelease { .. } => "'medallion releases' lists the releases there are",
+            Self::JournalSchema { .. } => {
+                "use the build of medallion that wrote the journal, or a newer one; readers see the last release"
+            }
+            Self::Pending { .. } => "'medallion run' finishes or discards it before anything else",
+            Self::Unrecoverable { .. } => {
+                "readers see the last release. Bring back what is missing from a backup and run again; or give the \
+                 publication up: move the journal out of the lake, then 'medallion run --full-refresh'"
+            }
+            Self::FileGone { .. } => "it was vacuumed or removed; 'medallion run --full-refresh' rebuilds the table",
+            Self::ReleaseGone { whole: Some(whole), .. } => {
+                return Some(format!("the oldest release that is still whole is {whole}"));
+            }
+            Self::ReleaseGone { whole: None, .. } => "no release is whole; 'medallion run --full-refresh' makes one",
+            Self::Unfinished { source, .. } => return Some(unfinished_hint(source)),
             Self::Io { source, .. } => return io_hint(source),
             Self::InvalidRun { .. }
             | Self::InvalidFileName { .. }
@@ -319,6 +406,17 @@ fn io_hint(source: &io::Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Most failures pass; of those that do not, their own hint tells what to do.
+fn unfinished_hint(source: &LakeError) -> String {
+    match source {
+        LakeError::Unrecoverable { .. } => source.hint().unwrap_or_default(),
+        _ => {
+            let first = source.hint().map(|hint| format!("{hint}. ")).unwrap_or_default();
+            format!("{first}Readers see the release before; the next run finishes this one before anything else")
+        }
+    }
 }
 
 fn holder_text(holder: Option<&LockHolder>) -> String {

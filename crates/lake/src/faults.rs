@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,8 +15,13 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use crate::commit::{CommitInfo, CommitMode};
 use crate::error::LakeError;
 use crate::place::Lake;
+use crate::publish::{Publication, PublishedChange};
+use crate::recovery::Recovery;
 use crate::release::Release;
-use crate::testing::{FaultyGate, example_schema, write_example};
+use crate::testing::{
+    FaultyGate, behind, changed, copy_folder, example_schema, ids_of, publication, released, unchanged, write_example,
+    write_years,
+};
 
 /// What the table holds before the first step and after each; the last step publishes a release.
 const CONTENTS: [&[&str]; 5] =
@@ -31,6 +36,7 @@ fn release() -> Release {
         published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
         tables: BTreeMap::new(),
         batches: BTreeMap::new(),
+        rolled_back_to: None,
     }
 }
 
@@ -95,7 +101,10 @@ async fn survive(at: usize, lasting: bool) {
 }
 
 /// Runs a test for every fault, once for a while and once for good, many at a time: they wait for the disk.
-async fn for_each_fault<F: Future<Output = ()> + Send + 'static>(operations: usize, test: impl Fn(usize, bool) -> F) {
+pub(crate) async fn for_each_fault<F: Future<Output = ()> + Send + 'static>(
+    operations: usize,
+    test: impl Fn(usize, bool) -> F,
+) {
     let faults = (0..operations).flat_map(|at| [(at, false), (at, true)]);
     let mut tests = stream::iter(faults).map(|(at, lasting)| tokio::spawn(test(at, lasting))).buffer_unordered(16);
     while let Some(tested) = tests.next().await {
@@ -115,58 +124,45 @@ async fn every_fault_leaves_the_old_or_the_new_content() {
     for_each_fault(gate.operations().len(), survive).await;
 }
 
-/// Makes the tenth commit, which writes a checkpoint, in a copy of a lake with nine; says whether it succeeded.
-async fn commit_tenth(nine: &Path, gate: Arc<FaultyGate>) -> bool {
+/// Makes the fourth commit, which writes a checkpoint, in a copy of a lake with three; says whether it succeeded.
+async fn commit_fourth(three: &Path, gate: Arc<FaultyGate>) -> bool {
     let copy = tempfile::tempdir().unwrap();
-    copy_folder(nine, copy.path());
+    copy_folder(three, copy.path());
     let root = copy.path().to_str().unwrap();
     let schema = example_schema("dim_user");
     let faulty = Lake::open_behind(root, "acme", gate.clone()).unwrap();
-    let committed = publish(&faulty, &schema, "run-9", &[9], CommitMode::Overwrite).await;
+    let committed = publish(&faulty, &schema, "run-3", &[9], CommitMode::Overwrite).await;
 
     let lake = Lake::open(root, "acme").unwrap();
     let found = content(&lake).await;
-    let expected = if committed.is_ok() { "run-9/0.parquet" } else { "run-8/0.parquet" };
+    let expected = if committed.is_ok() { "run-3/0.parquet" } else { "run-2/0.parquet" };
     let what = format!("{committed:?}, {:?}", gate.operations());
-    assert!(found == [expected] || (gate.is_lasting() && found == ["run-9/0.parquet"]), "{what}: {found:?}");
-    publish(&lake, &schema, "run-10", &[10], CommitMode::Overwrite).await.unwrap();
-    assert_eq!(content(&lake).await, ["run-10/0.parquet"], "{what}");
+    assert!(found == [expected] || (gate.is_lasting() && found == ["run-3/0.parquet"]), "{what}: {found:?}");
+    publish(&lake, &schema, "run-4", &[10], CommitMode::Overwrite).await.unwrap();
+    assert_eq!(content(&lake).await, ["run-4/0.parquet"], "{what}");
     committed.is_ok()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let copy = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            fs::create_dir(&copy).unwrap();
-            copy_folder(&path, &copy);
-        } else {
-            fs::copy(&path, &copy).unwrap();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_fails_fails_no_commit_and_no_reader() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
-    for run in 0..9 {
+    for run in 0..3 {
         let run_id = format!("run-{run}");
         publish(&lake, &example_schema("dim_user"), &run_id, &[run], CommitMode::Overwrite).await.unwrap();
     }
     let gate = Arc::new(FaultyGate::watching());
-    assert!(commit_tenth(folder.path(), gate.clone()).await);
+    assert!(commit_fourth(folder.path(), gate.clone()).await);
     let operations = gate.operations();
-    let landed = operations.iter().position(|operation| operation == "rename 00000000000000000009.json").unwrap() + 1;
+    let landed = operations.iter().position(|operation| operation == "rename 00000000000000000003.json").unwrap() + 1;
     // The folder of the log, then the checkpoint and the file that names it, each written, synced and renamed, and
     // the folder again.
     assert!(operations.len() >= landed + 1 + 2 * 4, "{operations:?}");
-    let nine = folder.path().to_path_buf();
+    let three = folder.path().to_path_buf();
     for_each_fault(operations.len(), move |at, lasting| {
-        let nine = nine.clone();
+        let three = three.clone();
         async move {
-            let committed = commit_tenth(&nine, Arc::new(FaultyGate::failing(at, lasting))).await;
+            let committed = commit_fourth(&three, Arc::new(FaultyGate::failing(at, lasting))).await;
             assert_eq!(committed, at > landed, "fault {at}, lasting: {lasting}");
         }
     })
@@ -249,4 +245,120 @@ async fn each_change_passes_the_gate_once() {
     ];
     assert_eq!(gate.operations()[before..], expected);
     assert_eq!(format!("{:?}", lake.gate()), format!("{gate:?}"));
+}
+
+/// Three releases, so that the fourth writes checkpoints; the last one names four tables.
+async fn three_releases(lake: &Lake) {
+    for run in 1..=3 {
+        let run_id = format!("run-{run}");
+        let mut tables =
+            vec![changed(lake, "dim_user", &run_id, &[run]), changed(lake, "dim_course", &run_id, &[run, 0])];
+        tables.push(if run == 1 { changed(lake, "dim_same", &run_id, &[5]) } else { unchanged(lake, "dim_same") });
+        tables.push(if run == 1 { changed(lake, "dim_gone", &run_id, &[6]) } else { unchanged(lake, "dim_gone") });
+        lake.publish(publication(&run_id, tables)).await.unwrap();
+    }
+}
+
+/// The fourth release: two tables change, a partitioned one is new, one stays and one goes.
+fn fourth(lake: &Lake) -> Publication {
+    let mut tables = vec![changed(lake, "dim_user", "run-4", &[10, 11]), changed(lake, "dim_course", "run-4", &[])];
+    let (schema, area) = write_years(lake, "run-4");
+    tables.push(PublishedChange::Changed { staged: lake.staged(&schema, &area).unwrap(), hashes: Default::default() });
+    tables.push(unchanged(lake, "dim_same"));
+    publication("run-4", tables)
+}
+
+fn gold(tables: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
+    tables.iter().map(|(table, ids)| (format!("gold.{table}"), ids.to_vec())).collect()
+}
+
+fn third_content() -> BTreeMap<String, Vec<i64>> {
+    gold(&[("dim_user", &[3]), ("dim_course", &[0, 3]), ("dim_same", &[5]), ("dim_gone", &[6])])
+}
+
+fn fourth_content() -> BTreeMap<String, Vec<i64>> {
+    gold(&[("dim_user", &[10, 11]), ("dim_course", &[]), ("dim_same", &[5]), ("fact_progress", &[10, 20, 30])])
+}
+
+/// Publishes the fourth release in a copy of a lake with three, looks, recovers and publishes the next one. `journal` is
+/// the operation that gives the journal its name.
+async fn publish_fourth(three: &Path, gate: Arc<FaultyGate>, journal: usize) -> Result<Release, LakeError> {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(three, copy.path());
+    let lake = Lake::open(copy.path().to_str().unwrap(), "acme").unwrap();
+    let fourth = fourth(&lake);
+    let faulty = behind(&lake, gate.clone());
+    let published = faulty.publish(fourth).await;
+    if let Ok(release) = &published {
+        faulty.write_checkpoints(release).await;
+    }
+    let what = format!("{:?}, {published:?}, {:?}", gate.failed_at(), gate.operations());
+
+    // What readers see is whole, before somebody recovers and after.
+    let seen = released(&lake).await;
+    assert!(seen == fourth_content() || (seen == third_content() && published.is_err()), "{what}: {seen:?}");
+    let recovery = lake.recover().await.unwrap();
+    let seen = released(&lake).await;
+    // Only what fails after the journal got its name is there; a disk that fails for good cannot take it back.
+    let is_begun = gate.failed_at().is_none_or(|at| at > journal + 1 || (gate.is_lasting() && at == journal + 1));
+    assert_eq!(seen, if is_begun { fourth_content() } else { third_content() }, "{what}");
+    assert_eq!(published.is_ok() || recovery.is_some(), is_begun, "{what}");
+    let finished = Recovery::Finished { release: 4, run_id: "run-4".to_owned() };
+    assert!(recovery.is_none_or(|recovery| recovery == finished), "{what}");
+    for (table, ids) in seen {
+        assert_eq!(ids_of(&lake, &table, None).await, ids, "{what}: {table} for readers of latest versions");
+    }
+    assert_eq!(lake.recover().await.unwrap(), None, "{what}");
+
+    let tables = vec![changed(&lake, "dim_user", "run-5", &[12]), unchanged(&lake, "dim_same")];
+    let next = lake.publish(publication("run-5", tables)).await.unwrap();
+    assert_eq!(next.release, if is_begun { 5 } else { 4 }, "{what}");
+    assert_eq!(released(&lake).await, gold(&[("dim_user", &[12]), ("dim_same", &[5])]), "{what}");
+    published
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_leaves_the_old_or_the_new_release() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+    three_releases(&lake).await;
+    assert_eq!(released(&lake).await, third_content());
+    let gate = Arc::new(FaultyGate::watching());
+    publish_fourth(folder.path(), gate.clone(), 0).await.unwrap();
+    let operations = gate.operations();
+    let journal = operations.iter().position(|operation| operation == "rename journal.json").unwrap();
+    // Two checkpoints of two files each; three commits, journal and release; what was staged.
+    assert!(operations.len() > 2 * 8 + 5 * 4 + 6, "{operations:?}");
+    let three = folder.path().to_path_buf();
+    for_each_fault(operations.len(), move |at, lasting| {
+        let three = three.clone();
+        async move {
+            let published = publish_fourth(&three, Arc::new(FaultyGate::failing(at, lasting)), journal).await;
+            assert!(published.is_ok() || !matches!(published, Err(LakeError::Pending { .. })), "{published:?}");
+        }
+    })
+    .await;
+}
+
+/// Killed between two phases: up to the journal's name nothing has happened, from then on everything will have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_killed_between_phases_has_published_all_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+    three_releases(&lake).await;
+    let gate = Arc::new(FaultyGate::watching());
+    publish_fourth(folder.path(), gate.clone(), 0).await.unwrap();
+    let operations = gate.operations();
+    let at = |operation: &str| operations.iter().position(|found| found == operation).unwrap();
+    let journal = at("rename journal.json");
+    let first_commit = journal + 2;
+    assert!(operations[first_commit].starts_with("write 0000000000000000000"), "{operations:?}");
+    let phases = [at("write journal.json"), first_commit, at("write 00000004.json"), at("remove journal.json")];
+    assert!(phases.is_sorted(), "{operations:?}");
+    for (phase, is_published) in phases.into_iter().zip([false, false, false, true]) {
+        let published = publish_fourth(folder.path(), Arc::new(FaultyGate::failing(phase, true)), journal).await;
+        assert_eq!(published.is_ok(), is_published, "{published:?}");
+        let is_begun = matches!(published, Err(LakeError::Unfinished { release: 4, .. }));
+        assert_eq!(is_begun, !is_published && phase > journal, "{published:?}");
+    }
 }

@@ -7,10 +7,16 @@
 //!                                   _delta_log/ commit.rs      the only place that makes them visible
 //!                                               published.rs   what is visible, read back
 //!                  /_medallion/lock             lock.rs        who writes
+//!                             /journal.json     journal.rs     what is being published at this moment
 //!                             /ledger.ndjson    ledger.rs      what was ever taken in
 //!                             /releases/        release.rs     which versions belong together
 //!                             /runs/<run_id>/   runs.rs        reports of runs
 //! ```
+//!
+//! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
+//! due, `fingerprint.rs` tells whether two tables have the same rows.
+//! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,
+//! `rollback.rs` publishes old contents again.
 //!
 //! `place.rs` knows the folders and refuses links, `statistics.rs` turns Parquet footers into Delta statistics,
 //! `table_schema.rs` translates schemas. `disk.rs` makes all changes, so that they survive a power loss, `durable.rs`
@@ -22,25 +28,37 @@ mod durable;
 mod error;
 #[cfg(test)]
 mod faults;
+mod fingerprint;
 mod gate;
+mod journal;
 mod ledger;
 mod lock;
+mod optimize;
 mod place;
+mod publish;
 mod published;
+mod recovery;
 mod release;
+mod rollback;
 mod runs;
 mod staging;
 mod statistics;
 mod table_schema;
 #[cfg(test)]
 mod testing;
+mod vacuum;
 
 pub use commit::{CommitInfo, CommitMode};
 pub use error::LakeError;
 pub use gate::{Gate, OpenGate, Operation};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
 pub use lock::{LakeLock, LockHolder};
+pub use optimize::{Optimized, OptimizedTable};
 pub use place::Lake;
+pub use publish::{Publication, PublishedChange};
 pub use published::PublishedTable;
-pub use release::{Release, ReleasedBatch, ReleasedTable};
+pub use recovery::Recovery;
+pub use release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
 pub use staging::StagedTable;
+pub use table_schema::{RetypedColumn, SchemaChange, schema_changes};
+pub use vacuum::{KEEP_RELEASES, Removed, VacuumOptions, Vacuumed, VacuumedTable};

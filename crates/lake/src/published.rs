@@ -89,8 +89,7 @@ impl Lake {
         let mut files = Vec::new();
         for file in state.log_data().iter() {
             let path = file.path().into_owned();
-            // An absolute path or one with `..` could reach another customer's files.
-            if path.contains("://") || !Path::new(&path).components().all(|part| matches!(part, Component::Normal(_))) {
+            if !is_below(&path) {
                 return Err(self.changed_outside(table, format!("the file '{path}' is not in the table's folder")));
             }
             if file.deletion_vector_descriptor().is_some() {
@@ -123,7 +122,8 @@ impl Lake {
         Ok(u64::try_from(footer.file_metadata().num_rows()).unwrap_or(0))
     }
 
-    fn run_of(&self, table: &TableName, version: u64) -> Result<Option<String>, LakeError> {
+    /// The run that committed a version; `None` if the commit is not in the log any more.
+    pub(crate) fn run_of(&self, table: &TableName, version: u64) -> Result<Option<String>, LakeError> {
         let path = self.table_folder(table)?.join(LOG_FOLDER).join(format!("{version:020}.json"));
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
         let actions = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -131,4 +131,9 @@ impl Lake {
             actions.filter_map(|action| action.get("commitInfo")?.get(RUN_ID_KEY)?.as_str().map(str::to_owned)).next();
         Ok(run_id)
     }
+}
+
+/// Whether a file's path stays in the table's folder: an absolute one or one with `..` could reach another customer's.
+pub(crate) fn is_below(path: &str) -> bool {
+    !path.contains("://") && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }

@@ -33,6 +33,9 @@ pub struct Release {
     /// have none.
     #[serde(default)]
     pub batches: BTreeMap<String, ReleasedBatch>,
+    /// The release whose contents this one brought back, if it is a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_to: Option<u64>,
 }
 
 impl Release {
@@ -49,6 +52,33 @@ pub struct ReleasedTable {
     pub rows: u64,
     /// The fingerprint of its content, if known.
     pub fingerprint: Option<String>,
+    /// The hash of what it was built from, if known.
+    #[serde(default)]
+    pub build_key: Option<String>,
+}
+
+/// What tells whether a table is the same later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableHashes {
+    /// The fingerprint of its content, if known.
+    pub fingerprint: Option<String>,
+    /// The hash of what it was built from, if known.
+    pub build_key: Option<String>,
+}
+
+impl ReleasedTable {
+    /// A table of a release.
+    #[must_use]
+    pub fn new(version: u64, rows: u64, hashes: TableHashes) -> Self {
+        let TableHashes { fingerprint, build_key } = hashes;
+        Self { version, rows, fingerprint, build_key }
+    }
+
+    /// What tells whether the table is the same later.
+    #[must_use]
+    pub fn hashes(&self) -> TableHashes {
+        TableHashes { fingerprint: self.fingerprint.clone(), build_key: self.build_key.clone() }
+    }
 }
 
 /// The batch a release was built from.
@@ -108,11 +138,17 @@ impl Lake {
         }
     }
 
+    /// Waits until the names of the release files are on the disk.
+    pub(crate) fn sync_releases(&self) -> Result<(), LakeError> {
+        let folder = self.releases_folder();
+        self.disk().sync_folder(&folder).map_err(LakeError::io(self.customer(), &folder, "bring to disk"))
+    }
+
     fn releases_folder(&self) -> PathBuf {
         self.folder().join(MEDALLION_FOLDER).join(RELEASES_FOLDER)
     }
 
-    fn release_path(&self, release: u64) -> PathBuf {
+    pub(crate) fn release_path(&self, release: u64) -> PathBuf {
         self.releases_folder().join(format!("{release:08}.json"))
     }
 
@@ -150,7 +186,7 @@ mod tests {
     use super::*;
 
     fn example(release: u64) -> Release {
-        let table = ReleasedTable { version: 3, rows: 12, fingerprint: None };
+        let table = ReleasedTable::new(3, 12, TableHashes::default());
         let batch_id = "2025-06-30_000001_0123456789abcdef".to_owned();
         Release {
             schema: Release::SCHEMA.to_owned(),
@@ -160,6 +196,7 @@ mod tests {
             published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
             tables: BTreeMap::from([("gold.dim_user".to_owned(), table)]),
             batches: BTreeMap::from([("bronze.users".to_owned(), ReleasedBatch { batch_id, records: 3057 })]),
+            rolled_back_to: None,
         }
     }
 
@@ -192,7 +229,7 @@ mod tests {
         let expected = serde_json::json!({
             "schema": "medallion/release/v1", "release": 1, "run_id": "run-1", "as_of": "2025-06-30",
             "published_at": "2025-07-01T02:00:00Z",
-            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null}},
+            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}},
             "batches": {"bronze.users": {"batch_id": "2025-06-30_000001_0123456789abcdef", "records": 3057}},
         });
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap(), expected);
@@ -206,7 +243,7 @@ mod tests {
         let text = r#"{
             "schema": "medallion/release/v1", "release": 1, "run_id": "run-1", "as_of": "2025-06-30",
             "published_at": "2025-07-01T02:00:00Z",
-            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null}}
+            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}}
         }"#;
         fs::write(lake.release_path(1), text).unwrap();
         assert_eq!(lake.latest_release().unwrap(), Some(Release { batches: BTreeMap::new(), ..example(1) }));

@@ -17,6 +17,35 @@ impl Lake {
         self.make_lasting_folders(&[MEDALLION_FOLDER, "runs", run_id])
     }
 
+    /// The ids of the runs there are reports of, in the order in which they began.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn runs(&self) -> Result<Vec<String>, LakeError> {
+        let folders = self.entries(&self.folder().join(MEDALLION_FOLDER).join("runs"))?;
+        let id = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+        Ok(folders
+            .iter()
+            .filter(|path| path.is_dir())
+            .filter_map(id)
+            .filter(|id| self.check_run_id(id).is_ok())
+            .collect())
+    }
+
+    /// Reads a file of a run; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// If the run id is not one or the file cannot be read.
+    pub fn read_run_file(&self, run_id: &str, name: &str) -> Result<Option<Vec<u8>>, LakeError> {
+        self.check_run_id(run_id)?;
+        let path = self.folder().join(MEDALLION_FOLDER).join("runs").join(run_id).join(name);
+        self.refuse_link(&path)?;
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(LakeError::io(self.customer(), &path, "read")),
+        }
+    }
+
     /// Writes a file into a run's folder, in place of an older one; readers see the old file or the new one.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ pub(crate) fn differences(schema: &TableSchema, footer: &ParquetMetaData) -> Res
     Ok((!differences.is_empty()).then(|| differences.join(", ")))
 }
 
-fn is_stored_as(expected: ColumnType, found: &DataType) -> bool {
+/// Whether a column of a table may be this in its Parquet files.
+pub(crate) fn is_stored_as(expected: ColumnType, found: &DataType) -> bool {
     match (expected, found) {
         (ColumnType::Long, DataType::Int64)
         | (ColumnType::Double, DataType::Float64)

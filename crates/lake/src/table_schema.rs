@@ -1,5 +1,7 @@
 //! Table schemas as Delta metadata and back.
 
+use std::fmt;
+
 use deltalake::DeltaResult;
 use deltalake::kernel::{
     DataType, Metadata, MetadataExt, MetadataValue, PrimitiveType, Protocol, StructField, StructType, new_metadata,
@@ -7,6 +9,69 @@ use deltalake::kernel::{
 use deltalake::table::state::DeltaTableState;
 use medallion_pipeline::{Column, ColumnType, TableName, TableSchema};
 use serde_json::{Value, json};
+
+/// How a table's columns differ from what they were. A column that is renamed is removed and added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaChange {
+    /// Columns there were not before, in the order of the new table.
+    pub added: Vec<String>,
+    /// Columns that are no longer there, in the order of the old table.
+    pub removed: Vec<String>,
+    /// Columns of another type.
+    pub retyped: Vec<RetypedColumn>,
+}
+
+/// A column whose type changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetypedColumn {
+    /// Its name.
+    pub column: String,
+    /// What it was.
+    pub from: ColumnType,
+    /// What it is.
+    pub to: ColumnType,
+}
+
+impl SchemaChange {
+    /// Whether queries that worked before may fail or mean something else: anything but further columns.
+    #[must_use]
+    pub fn is_breaking(&self) -> bool {
+        !self.removed.is_empty() || !self.retyped.is_empty()
+    }
+}
+
+impl fmt::Display for SchemaChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let removed = self.removed.iter().map(|column| format!("column '{column}' is removed"));
+        let retyped = self
+            .retyped
+            .iter()
+            .map(|RetypedColumn { column, from, to }| format!("column '{column}' changes from {from} to {to}"));
+        let added = self.added.iter().map(|column| format!("column '{column}' is added"));
+        f.write_str(&removed.chain(retyped).chain(added).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// What becomes of a table's columns, whatever their order and descriptions.
+#[must_use]
+pub fn schema_changes(old: &TableSchema, new: &TableSchema) -> SchemaChange {
+    let find = |schema: &TableSchema, name: &str| {
+        schema.columns.iter().find(|column| column.name == name).map(|column| column.data_type)
+    };
+    let mut change = SchemaChange::default();
+    for Column { name, data_type, .. } in &old.columns {
+        match find(new, name) {
+            None => change.removed.push(name.clone()),
+            Some(to) if to != *data_type => {
+                change.retyped.push(RetypedColumn { column: name.clone(), from: *data_type, to });
+            }
+            Some(_) => {}
+        }
+    }
+    let added = new.columns.iter().filter(|column| find(old, &column.name).is_none());
+    change.added = added.map(|column| column.name.clone()).collect();
+    change
+}
 
 /// Commits between two checkpoints.
 pub(crate) const CHECKPOINT_INTERVAL: u64 = 10;
@@ -132,4 +197,48 @@ pub(crate) fn append_difference(old: &TableSchema, new: &TableSchema) -> Option<
         }
         Some(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use medallion_pipeline::Layer;
+
+    use super::*;
+
+    fn table(columns: &[(&str, ColumnType)]) -> TableSchema {
+        TableSchema {
+            name: TableName::new(Layer::Gold, "dim_user"),
+            description: String::new(),
+            columns: columns.iter().map(|(name, data_type)| Column::new(*name, *data_type, *name)).collect(),
+            partition_columns: vec![],
+        }
+    }
+
+    #[test]
+    fn further_columns_in_any_order_break_nothing() {
+        let old = table(&[("id", ColumnType::Long), ("name", ColumnType::Text)]);
+        let mut new = table(&[("email", ColumnType::Text), ("name", ColumnType::Text), ("id", ColumnType::Long)]);
+        new.columns[2].description = "Another description".to_owned();
+        let change = schema_changes(&old, &new);
+        assert_eq!(change, SchemaChange { added: vec!["email".to_owned()], ..SchemaChange::default() });
+        assert!(!change.is_breaking());
+        assert_eq!(change.to_string(), "column 'email' is added");
+        assert_eq!(schema_changes(&old, &old), SchemaChange::default());
+        assert!(schema_changes(&new, &old).is_breaking());
+    }
+
+    #[test]
+    fn removed_renamed_and_retyped_columns_break() {
+        let decimal = |scale| ColumnType::Decimal { precision: 10, scale };
+        let old = table(&[("id", ColumnType::Long), ("fee", decimal(2)), ("name", ColumnType::Text)]);
+        let new = table(&[("id", ColumnType::Text), ("fee", decimal(3)), ("full_name", ColumnType::Text)]);
+        let change = schema_changes(&old, &new);
+        assert!(change.is_breaking());
+        assert_eq!((&change.added, &change.removed), (&vec!["full_name".to_owned()], &vec!["name".to_owned()]));
+        assert_eq!(
+            change.to_string(),
+            "column 'name' is removed, column 'id' changes from long to text, column 'fee' changes from decimal(10,2) \
+             to decimal(10,3), column 'full_name' is added"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Parquet files for tests, written with arrow as an engine would, and a disk that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,17 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, LargeStringArray};
 use arrow::array::{RecordBatch, TimestampMicrosecondArray};
+use chrono::NaiveDate;
 use medallion_pipeline::{Column, ColumnType, Layer, TableName, TableSchema};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 use url::Url;
 
 use crate::gate::{Gate, Operation};
 use crate::place::Lake;
+use crate::publish::{Publication, PublishedChange};
+use crate::release::{ReleasedBatch, TableHashes};
 
 /// 2024-02-29 12:34:56.789 in microseconds since 1970.
 pub(crate) const LEAP_DAY: i64 = 1_709_210_096_789_000;
@@ -117,8 +122,18 @@ impl FaultyGate {
         self.asked.lock().unwrap().len() > self.at
     }
 
+    /// The first operation that failed.
+    pub(crate) fn failed_at(&self) -> Option<usize> {
+        self.has_failed().then_some(self.at)
+    }
+
     pub(crate) fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// The operations and their paths.
+    pub(crate) fn asked(&self) -> Vec<(Operation, PathBuf)> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The operations and the last part of their paths.
@@ -138,4 +153,96 @@ impl Gate for FaultyGate {
         }
         Ok(())
     }
+}
+
+/// A gate that lets nothing happen to paths that contain a text.
+#[derive(Debug)]
+pub(crate) struct ClosedGate(pub(crate) &'static str);
+
+impl Gate for ClosedGate {
+    fn pass(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        if path.to_str().unwrap().contains(self.0) {
+            return Err(io::Error::other(format!("this disk does not {operation} {}", path.display())));
+        }
+        Ok(())
+    }
+}
+
+/// Another way to a lake's files.
+pub(crate) fn behind(lake: &Lake, gate: Arc<dyn Gate>) -> Lake {
+    Lake::open_behind(lake.folder().parent().unwrap().to_str().unwrap(), lake.customer(), gate).unwrap()
+}
+
+/// New content of a gold table, staged as one file; without ids as none.
+pub(crate) fn changed(lake: &Lake, table: &str, run_id: &str, ids: &[i64]) -> PublishedChange {
+    let schema = example_schema(table);
+    let area = lake.staging_area(&schema.name, run_id).unwrap();
+    write_example(&area, "0.parquet", ids);
+    let staged = lake.staged(&schema, &area).unwrap();
+    PublishedChange::Changed { staged, hashes: known(&format!("{ids:?}")) }
+}
+
+/// A gold table as the latest release has it.
+pub(crate) fn unchanged(lake: &Lake, table: &str) -> PublishedChange {
+    let table = TableName::new(Layer::Gold, table);
+    let release = lake.latest_release().unwrap().unwrap();
+    let released = release.tables[&table.to_string()].clone();
+    let (version, rows, hashes) = (released.version, released.rows, released.hashes());
+    PublishedChange::Unchanged { table, version, rows, hashes }
+}
+
+pub(crate) fn publication(run_id: &str, tables: Vec<PublishedChange>) -> Publication {
+    let batch = ReleasedBatch { batch_id: format!("batch-of-{run_id}"), records: 3 };
+    Publication {
+        run_id: run_id.to_owned(),
+        as_of: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
+        batches: BTreeMap::from([("bronze.users".to_owned(), batch)]),
+        tables,
+    }
+}
+
+/// The ids in each table of the latest release, read from the files it names; empty without a release.
+pub(crate) async fn released(lake: &Lake) -> BTreeMap<String, Vec<i64>> {
+    let Some(release) = lake.latest_release().unwrap() else { return BTreeMap::new() };
+    let mut contents = BTreeMap::new();
+    for (name, table) in release.tables {
+        let ids = ids_of(lake, &name, Some(table.version)).await;
+        assert_eq!(ids.len() as u64, table.rows, "{name}");
+        contents.insert(name, ids);
+    }
+    contents
+}
+
+/// The ids in a version of a table, read from its files.
+pub(crate) async fn ids_of(lake: &Lake, table: &str, version: Option<u64>) -> Vec<i64> {
+    let published = lake.published(&table.parse().unwrap(), version).await.unwrap().unwrap();
+    let mut ids = Vec::new();
+    for file in &published.files.files {
+        let opened = File::open(file.location.to_file_path().unwrap()).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(opened).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let column = batch.column_by_name("id").or(batch.column_by_name("progress")).unwrap();
+            ids.extend(column.as_any().downcast_ref::<Int64Array>().unwrap().values());
+        }
+    }
+    ids.sort_unstable();
+    ids
+}
+
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&copy).unwrap();
+            copy_folder(&path, &copy);
+        } else {
+            fs::copy(&path, &copy).unwrap();
+        }
+    }
+}
+
+/// Hashes of a table whose fingerprint is known.
+pub(crate) fn known(fingerprint: &str) -> TableHashes {
+    TableHashes { fingerprint: Some(fingerprint.to_owned()), build_key: None }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -243,17 +244,19 @@ pub struct Project {
     pub pipeline: Option<String>,
     /// Where the lakes are: a path, relative to the file, or a URL; `${NAME}` is already the environment's value.
     pub lake: Option<String>,
-    /// Options that `run` takes where the command line gives none.
+    /// Options that commands take where the command line gives none.
     #[serde(default)]
     pub defaults: Defaults,
 }
 
-/// Options of `run` set for a whole project.
+/// Options of commands set for a whole project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// Memory for the SQL engine, such as `2GiB`.
     pub memory_limit: Option<String>,
+    /// How many of the last releases `vacuum` keeps whole.
+    pub keep_releases: Option<NonZeroU32>,
 }
 
 impl Project {

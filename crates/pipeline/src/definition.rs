@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::arrival::{self, NewColumns};
+use crate::audit::{ReferenceKeys, TestKeys};
 use crate::schema::{ColumnType, TableName};
 
 /// `pipeline.toml`.
@@ -18,6 +19,9 @@ pub struct PipelineFile {
     /// Keys that every fact carries.
     #[serde(default)]
     pub conformed_keys: Vec<KeyColumn>,
+    /// Columns that lead to a dimension, in whatever gold table they are.
+    #[serde(default)]
+    pub references: Vec<ReferenceKeys>,
 }
 
 /// A conformed key: always a `long`.
@@ -242,6 +246,9 @@ pub struct Cleanse {
     /// Business rules.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// `kind = "query"` and `kind = "bridge"`: columns of what the SQL beside it returns.
@@ -257,6 +264,9 @@ pub struct QueryTable {
     pub key: Vec<String>,
     /// The columns in order.
     pub columns: Vec<QueryColumn>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// The table whose rows are the nodes of a hierarchy.
@@ -338,6 +348,9 @@ pub struct HierarchyTable {
     /// A node deeper than this is a finding.
     #[serde(default = "default_max_depth")]
     pub max_depth: u32,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// `kind = "findings"`: what is odd in hierarchies.
@@ -350,6 +363,9 @@ pub struct FindingsTable {
     pub description: String,
     /// The hierarchies looked at.
     pub hierarchies: Vec<TableName>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 fn default_true() -> bool {
@@ -371,6 +387,9 @@ pub struct Dimension {
     pub unknown_member: bool,
     /// The columns in order.
     pub columns: Vec<QueryColumn>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// `kind = "fact"`.
@@ -388,6 +407,9 @@ pub struct Fact {
     pub fiscal_years: IndexMap<String, String>,
     /// The columns beside the conformed keys, in order.
     pub columns: Vec<QueryColumn>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// The status column of a history.
@@ -430,6 +452,9 @@ pub struct History {
     pub inputs: Vec<String>,
     /// The columns beside the conformed keys, in order.
     pub columns: Vec<QueryColumn>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// `kind = "fiscal_years"`: a dimension of the customer's fiscal years.
@@ -448,6 +473,9 @@ pub struct FiscalYearTable {
     pub end_date: String,
     /// The columns in order.
     pub columns: Vec<QueryColumn>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
 }
 
 /// How a silver or gold table is made.
@@ -487,6 +515,21 @@ impl Definition {
             Self::History(_) => "history",
             Self::Bridge(_) => "bridge",
             Self::FiscalYears(_) => "fiscal_years",
+        }
+    }
+
+    /// The data tests as they are written.
+    #[must_use]
+    pub fn tests(&self) -> &[TestKeys] {
+        match self {
+            Self::Cleanse(table) => &table.tests,
+            Self::Query(table) | Self::Bridge(table) => &table.tests,
+            Self::Hierarchy(table) => &table.tests,
+            Self::Findings(table) => &table.tests,
+            Self::Dimension(table) => &table.tests,
+            Self::Fact(table) => &table.tests,
+            Self::History(table) => &table.tests,
+            Self::FiscalYears(table) => &table.tests,
         }
     }
 

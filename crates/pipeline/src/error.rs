@@ -64,7 +64,10 @@ pub enum DefinitionError {
         expected: String,
     },
     /// A file in a pipeline folder that is neither a definition nor a query.
-    #[error("{file} has no place in a pipeline: expected pipeline.toml, bronze/, silver/ and gold/ with <table>.toml")]
+    #[error(
+        "{file} has no place in a pipeline: expected pipeline.toml, bronze/, silver/ and gold/ with <table>.toml, and \
+         tests/ with <name>.sql"
+    )]
     Misplaced {
         /// The file.
         file: String,

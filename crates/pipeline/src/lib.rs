@@ -4,6 +4,7 @@
 //! `docs/pipeline.md` is the format.
 
 pub mod arrival;
+pub mod audit;
 pub mod columns;
 pub mod customer;
 pub mod definition;
@@ -18,6 +19,7 @@ pub mod schema;
 mod toml_file;
 
 pub use arrival::{After, Arrival, Limits, NewColumns, Ready, SourceOverride};
+pub use audit::{Check, DataTest, TestSeverity};
 pub use customer::{Customer, CustomerId, FiscalYearOptions, Project};
 pub use error::{DefinitionError, nearest};
 pub use files::{DataFile, TableFiles};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::arrival;
+use crate::audit::{self, DataTest};
 use crate::columns;
 use crate::customer::Customer;
 use crate::definition::{Definition, Kind, PipelineFile, Source};
@@ -34,6 +35,8 @@ pub struct Table {
     pub name: TableName,
     /// How it is made.
     pub definition: Definition,
+    /// The definition as it is written.
+    pub text: String,
     /// Its query, where it is one.
     pub model: Option<Model>,
     /// What it looks like when published.
@@ -55,6 +58,8 @@ pub struct Pipeline {
     pub sources: BTreeMap<String, SourceTable>,
     /// Silver and gold tables; each stands after those it is built from.
     pub tables: Vec<Table>,
+    /// Data tests of silver and gold: those of a table together, in the order of `tables`, queries last.
+    pub tests: Vec<DataTest>,
 }
 
 /// Reads the files of a pipeline folder.
@@ -94,7 +99,7 @@ impl Pipeline {
         let text = files
             .get("pipeline.toml")
             .ok_or_else(|| DefinitionError::Misplaced { file: "a folder without pipeline.toml".to_owned() })?;
-        let PipelineFile { name, description, conformed_keys } = toml_file::parse("pipeline.toml", text)?;
+        let PipelineFile { name, description, conformed_keys, references } = toml_file::parse("pipeline.toml", text)?;
         let conformed_keys = columns::conformed(conformed_keys);
         let mut sources = BTreeMap::new();
         let mut tables = Vec::new();
@@ -111,7 +116,15 @@ impl Pipeline {
         check_surplus_sql(files, &tables)?;
         check_inputs(&sources, &tables)?;
         let tables = graph::in_building_order(tables)?;
-        Ok(Self { name, description, conformed_keys, sources, tables })
+        let mut tests = Vec::new();
+        let references = audit::from_references(text, &references, &tables)?;
+        for table in &tables {
+            let file = definition_file(&table.name);
+            let text = files.get(&file).map_or("", String::as_str);
+            tests.extend(audit::declared(&file, text, table, &tables, &references)?);
+        }
+        tests.extend(audit::query_tests(files, &tables)?);
+        Ok(Self { name, description, conformed_keys, sources, tables, tests })
     }
 
     /// The pipeline with what is particular to the customer's sources.
@@ -193,7 +206,7 @@ fn load_table(
     };
     let schema = columns::schema(file, &name, &definition, conformed_keys)?;
     let inputs = inputs(&definition, model.as_ref());
-    Ok(Table { name, definition, model, schema, inputs })
+    Ok(Table { name, definition, text: text.to_owned(), model, schema, inputs })
 }
 
 fn parse_definition(file: &str, text: &str, layer: Layer) -> Result<Definition, DefinitionError> {

@@ -46,15 +46,8 @@ impl Model {
             }
             inputs.insert(reference.parse().map_err(|error| invalid(format!("{error}")))?);
         }
-        let model = Self { file: file.to_owned(), text: text.to_owned(), inputs: inputs.into_iter().collect() };
-        for token in model.tokens()? {
-            if let Token::Placeholder(name) = &token
-                && name != AS_OF
-            {
-                return Err(invalid(format!("{name} is not a parameter: the only one is {AS_OF}, the run's date")));
-            }
-        }
-        Ok(model)
+        render(file, text, NaiveDate::MIN)?;
+        Ok(Self { file: file.to_owned(), text: text.to_owned(), inputs: inputs.into_iter().collect() })
     }
 
     /// The query with the run's date in its place, without trailing semicolon.
@@ -62,22 +55,26 @@ impl Model {
     /// # Errors
     /// None beyond those of [`Model::parse`].
     pub fn render(&self, as_of: NaiveDate) -> Result<String, DefinitionError> {
-        let mut sql = String::with_capacity(self.text.len() + 32);
-        for token in self.tokens()? {
-            match token {
-                Token::Placeholder(name) if name == AS_OF => sql.push_str(&format!("DATE '{as_of}'")),
-                Token::SemiColon | Token::EOF => {}
-                other => sql.push_str(&other.to_string()),
-            }
-        }
-        Ok(sql)
+        render(&self.file, &self.text, as_of)
     }
+}
 
-    fn tokens(&self) -> Result<Vec<Token>, DefinitionError> {
-        Tokenizer::new(&GenericDialect {}, &self.text)
-            .tokenize()
-            .map_err(|error| DefinitionError::Sql { file: self.file.clone(), message: error.to_string() })
+/// SQL with the run's date in its place, without semicolons; an error if it has another parameter.
+pub(crate) fn render(file: &str, text: &str, as_of: NaiveDate) -> Result<String, DefinitionError> {
+    let invalid = |message: String| DefinitionError::Sql { file: file.to_owned(), message };
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().map_err(|error| invalid(error.to_string()))?;
+    let mut sql = String::with_capacity(text.len() + 32);
+    for token in tokens {
+        match token {
+            Token::Placeholder(name) if name == AS_OF => sql.push_str(&format!("DATE '{as_of}'")),
+            Token::Placeholder(name) => {
+                return Err(invalid(format!("{name} is not a parameter: the only one is {AS_OF}, the run's date")));
+            }
+            Token::SemiColon | Token::EOF => {}
+            other => sql.push_str(&other.to_string()),
+        }
     }
+    Ok(sql)
 }
 
 /// Collects what a query reads and what it defines itself.

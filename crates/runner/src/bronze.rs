@@ -25,6 +25,8 @@ const CONCURRENT_LAKE_CALLS: usize = 16;
 pub(crate) struct CurrentBatch {
     /// Its id; `None` where nothing ever arrived.
     pub batch_id: Option<String>,
+    /// The hash of its content.
+    pub content_hash: Option<String>,
     /// Its files.
     pub files: TableFiles,
 }
@@ -268,7 +270,11 @@ impl BronzeStep {
         if let (false, Some(published), Some(batch_id)) = (is_new, published, &result.batch_id) {
             files = files_of(published, batch_id, files.schema);
         }
-        let current = CurrentBatch { batch_id: result.batch_id.clone(), files };
+        let current = CurrentBatch {
+            batch_id: result.batch_id.clone(),
+            content_hash: current.map(|content| content.hash),
+            files,
+        };
         self.current.insert(name.clone(), current);
         self.results.insert(name.clone(), result);
         self.warnings.extend(source.warnings.into_iter().map(|warning| (name.clone(), warning)));

@@ -1,11 +1,13 @@
 //! What ends a customer's run.
 
+use std::path::PathBuf;
+
 use medallion_bronze::BronzeError;
 use medallion_gold::GoldError;
 use medallion_lake::LakeError;
 use medallion_pipeline::{CustomerId, DefinitionError};
 use medallion_silver::SilverError;
-use medallion_sql::SqlError;
+use medallion_sql::{OutputError, SqlError};
 
 /// Why a customer was not published. The message names the customer.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,24 @@ pub enum Cause {
         /// Sources that shrank.
         shrunk: Vec<String>,
     },
+    /// Data tests fail on what was built.
+    #[error(
+        "{} failed: {}; nothing was published, bronze has what arrived",
+        if failed.len() == 1 { "a data test".to_owned() } else { format!("{} data tests", failed.len()) },
+        failed.join("; ")
+    )]
+    Audit {
+        /// Each with table, name, what fails and where the failing rows are.
+        failed: Vec<String>,
+    },
+    /// Failing rows of a data test cannot be kept.
+    #[error("cannot write failing rows of a data test to {}: {source}", path.display())]
+    Sample {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A drop folder or file.
     #[error(transparent)]
     Bronze(#[from] BronzeError),
@@ -61,6 +81,9 @@ pub enum Cause {
     /// A query.
     #[error(transparent)]
     Sql(#[from] SqlError),
+    /// A query's result.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The pipeline.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
@@ -80,6 +103,25 @@ pub enum Cause {
         table: String,
         /// What it said last.
         message: String,
+    },
+    /// What a rollback took back would be published again.
+    #[error(
+        "release {release} was rolled back to {to}, and nothing newer than what was rolled back has arrived; nothing \
+         was published"
+    )]
+    RolledBack {
+        /// The release that rolled back.
+        release: u64,
+        /// The release whose contents it has.
+        to: u64,
+    },
+    /// Columns of published tables would go away or change.
+    #[error("{}; nothing was published", changes.join("; "))]
+    SchemaChange {
+        /// The changes, each with its table.
+        changes: Vec<String>,
+        /// The tables.
+        tables: Vec<String>,
     },
     /// The results cannot be written as JSON.
     #[error("the run's results cannot be written: {0}")]
@@ -115,6 +157,13 @@ impl RunError {
                 let options: Vec<String> = shrunk.iter().map(|source| format!("--accept-shrink {source}")).collect();
                 Some(format!("ask for the export again; if it is right as it is, run with {}", options.join(" ")))
             }
+            Cause::RolledBack { .. } => {
+                Some("deliver better files, or run with --resume to publish the same again".to_owned())
+            }
+            Cause::SchemaChange { tables, .. } => {
+                let options: Vec<String> = tables.iter().map(|table| format!("--accept-schema {table}")).collect();
+                Some(format!("if readers of these columns know of it, run with {}", options.join(" ")))
+            }
             Cause::Guard { .. } => Some("ask why no newer export arrived, or raise max_age_days".to_owned()),
             Cause::MissingSources { patterns, .. } => Some(format!(
                 "put the export into the drop folder; files are recognised by their names ({}, .csv, .csv.gz or .csv.zst)",
@@ -127,7 +176,11 @@ impl RunError {
             Cause::Lake(error) => error.hint(),
             Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
             Cause::Worker { .. } => Some("this is a fault of medallion; report it with the run's results".to_owned()),
-            Cause::Gold(_) | Cause::Results(_) => None,
+            Cause::Audit { .. } => Some(
+                "look at the failing rows; mend the export or the model, or give the test severity = \"warn\""
+                    .to_owned(),
+            ),
+            Cause::Gold(_) | Cause::Results(_) | Cause::Output(_) | Cause::Sample { .. } => None,
         }
     }
 
@@ -139,7 +192,11 @@ impl RunError {
                 Fault::Configuration
             }
             Cause::Silver(SilverError::Expression { .. }) => Fault::Configuration,
-            Cause::Silver(SilverError::RuleFailed { .. }) | Cause::Guard { .. } => Fault::Guard,
+            Cause::Silver(SilverError::RuleFailed { .. })
+            | Cause::Guard { .. }
+            | Cause::Audit { .. }
+            | Cause::RolledBack { .. }
+            | Cause::SchemaChange { .. } => Fault::Guard,
             Cause::Sql(error) if is_definition(error) => Fault::Configuration,
             Cause::Lake(LakeError::Held { .. }) => Fault::Held,
             Cause::Lake(

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use medallion_gold::GoldOptions;
-use medallion_lake::{Lake, StagedTable};
+use medallion_lake::{Lake, PublishedTable, Release, ReleasedTable, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
 use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName};
@@ -15,9 +15,10 @@ use medallion_sql::SqlSession;
 use url::Url;
 
 use crate::bronze::CurrentBatch;
+use crate::build_key::build_key;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
-use crate::results::TableResult;
+use crate::results::{Status, TableResult};
 
 /// What building needs.
 #[derive(Clone)]
@@ -30,14 +31,54 @@ pub(crate) struct Builder {
     pub listener: Arc<dyn Listener>,
     /// How many tables may be built at the same time.
     pub concurrency: usize,
+    /// What is published, unless everything is to be built anew.
+    pub last: Option<Arc<Release>>,
 }
 
-/// A table that is staged.
+/// A table of the release to be.
 pub(crate) struct Built {
     pub name: TableName,
-    pub staged: StagedTable,
+    pub content: Content,
+    /// The fingerprint of its content.
+    pub fingerprint: String,
+    pub build_key: String,
+    /// Whether it was built, be it as it was before.
+    pub was_built: bool,
     pub result: TableResult,
     pub rejects: Vec<Reject>,
+}
+
+/// The content of a table of the release to be.
+pub(crate) enum Content {
+    /// What the run made of it.
+    Staged(StagedTable),
+    /// What is published already.
+    Published(PublishedTable),
+}
+
+impl Built {
+    /// Whether it is to be committed.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.content, Content::Staged(_))
+    }
+}
+
+impl Content {
+    /// Its rows.
+    pub(crate) fn rows(&self) -> u64 {
+        match self {
+            Self::Staged(staged) => staged.rows(),
+            Self::Published(published) => published.rows(),
+        }
+    }
+
+    /// Its files, for what is built from it.
+    pub(crate) fn files(&self) -> TableFiles {
+        match self {
+            Self::Staged(staged) => staged.files(),
+            Self::Published(published) => published.files.clone(),
+        }
+    }
 }
 
 /// The tables as they become ready.
@@ -47,9 +88,11 @@ impl Builder {
     /// Stages all silver and gold tables, or the first failure. Calls `layer_done` with the wall time of each layer.
     pub(crate) async fn build_all(&self) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
         let mut ready: Ready = BTreeMap::new();
+        let mut fingerprints = BTreeMap::new();
         for (name, batch) in self.bronze.iter() {
             self.session.register(&batch.files).await?;
             ready.insert(name.clone(), batch.files.clone());
+            fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
         }
         let mut waiting: Vec<&Table> = self.pipeline.tables.iter().collect();
         let mut running = FuturesUnordered::new();
@@ -63,7 +106,11 @@ impl Builder {
             {
                 let table = waiting.remove(place);
                 clock.begin(table.name.layer);
-                running.push(self.clone().build(table.name.clone(), inputs(table, &ready)));
+                let inputs = inputs(table, &ready);
+                let hashes = fingerprints.iter().filter(|(name, _)| inputs.contains_key(name));
+                let hashes = hashes.map(|(name, fingerprint)| (name, fingerprint.as_str())).collect();
+                let build_key = build_key(&self.pipeline, table, &self.gold, &hashes)?;
+                running.push(self.clone().build(table.name.clone(), inputs, build_key));
             }
             let Some(done) = running.next().await else { break };
             let done = match done {
@@ -76,9 +123,10 @@ impl Builder {
                     continue;
                 }
             };
-            let files = done.staged.files();
+            let files = done.content.files();
             self.session.register(&files).await?;
             ready.insert(done.name.clone(), files);
+            fingerprints.insert(done.name.clone(), done.fingerprint.clone());
             clock.end(done.name.layer);
             let (table, rows) = (done.name.clone(), done.result.rows_out);
             self.listener.on(&Event::TableDone { table, rows, seconds: done.result.seconds });
@@ -106,11 +154,12 @@ impl Builder {
                 self.session.check_table(&query, &table.schema).await?;
             }
         }
+        self.session.check_audit(&self.pipeline.tests, self.gold.as_of).await?;
         Ok(())
     }
 
     /// Stages one table on a worker of its own.
-    async fn build(self, name: TableName, inputs: Ready) -> Result<Built, Cause> {
+    async fn build(self, name: TableName, inputs: Ready, build_key: String) -> Result<Built, Cause> {
         let failed_name = name.to_string();
         let task = tokio::spawn(async move {
             let pipeline = Arc::clone(&self.pipeline);
@@ -118,12 +167,67 @@ impl Builder {
                 let message = "the pipeline does not have it".to_owned();
                 return Err(Cause::Worker { table: name.to_string(), message });
             };
-            self.build_table(table, inputs).await
+            match self.unchanged(table, &build_key).await? {
+                Some(published) => Ok(published),
+                None => self.build_table(table, inputs, build_key).await,
+            }
         });
         task.await.map_err(|error| Cause::Worker { table: failed_name, message: error.to_string() })?
     }
 
-    async fn build_table(&self, table: &Table, inputs: Ready) -> Result<Built, Cause> {
+    /// The published table, if it was built from the same.
+    async fn unchanged(&self, table: &Table, build_key: &str) -> Result<Option<Built>, Cause> {
+        let Some((last, released)) = self.released(table) else { return Ok(None) };
+        let (true, Some(fingerprint)) = (released.build_key.as_deref() == Some(build_key), &released.fingerprint)
+        else {
+            return Ok(None);
+        };
+        let Some(published) = self.lake.published(&table.name, Some(released.version)).await? else { return Ok(None) };
+        let mut result = TableResult::built(0, released.rows, 0.0);
+        result.status = Status::Unchanged;
+        result.skipped = Some(format!("its definition and inputs are those of release {}", last.release));
+        Ok(Some(Built {
+            name: table.name.clone(),
+            content: Content::Published(published),
+            fingerprint: fingerprint.clone(),
+            build_key: build_key.to_owned(),
+            was_built: false,
+            result,
+            rejects: Vec::new(),
+        }))
+    }
+
+    fn released(&self, table: &Table) -> Option<(&Release, &ReleasedTable)> {
+        let last = self.last.as_deref()?;
+        last.tables.get(&table.name.to_string()).map(|released| (last, released))
+    }
+
+    /// What is staged, or what is published if that is the same.
+    async fn content(
+        &self,
+        table: &Table,
+        staged: StagedTable,
+        result: &mut TableResult,
+    ) -> Result<(Content, String), Cause> {
+        let files = staged.files();
+        let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&files))?;
+        let Some((last, released)) = self.released(table) else { return Ok((Content::Staged(staged), fingerprint)) };
+        if released.fingerprint.as_ref() != Some(&fingerprint) {
+            return Ok((Content::Staged(staged), fingerprint));
+        }
+        match self.lake.published(&table.name, Some(released.version)).await? {
+            // A column's description is no content, and is to be published all the same.
+            Some(published) if published.files.schema == table.schema => {
+                self.lake.discard(&table.name, &self.gold.run_id)?;
+                result.status = Status::Unchanged;
+                result.skipped = Some(format!("it was built and is as in release {}", last.release));
+                Ok((Content::Published(published), fingerprint))
+            }
+            _ => Ok((Content::Staged(staged), fingerprint)),
+        }
+    }
+
+    async fn build_table(&self, table: &Table, inputs: Ready, build_key: String) -> Result<Built, Cause> {
         let started = Instant::now();
         let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
         let mut rejects = Vec::new();
@@ -146,8 +250,9 @@ impl Builder {
         }
         let staged = self.lake.staged(&table.schema, &area)?;
         result.rows_out = staged.rows();
+        let (content, fingerprint) = self.content(table, staged, &mut result).await?;
         result.seconds = started.elapsed().as_secs_f64();
-        Ok(Built { name: table.name.clone(), staged, result, rejects })
+        Ok(Built { name: table.name.clone(), content, fingerprint, build_key, was_built: true, result, rejects })
     }
 
     fn cleanse(&self, definition: &Cleanse, table: &Table, area: &Url) -> Result<(TableResult, Vec<Reject>), Cause> {

@@ -4,9 +4,12 @@
 //! ready, and everything is committed at the end. [`published_tables`] is what reading commands see.
 
 mod arriving;
+pub mod audit;
 mod batch;
 mod bronze;
+mod build_key;
 pub mod counts;
+pub mod difference;
 pub mod error;
 pub mod events;
 mod guard;
@@ -14,12 +17,17 @@ mod layers;
 pub mod reading;
 mod rejects;
 pub mod results;
+pub mod rollback;
 pub mod run;
+mod schema_guard;
 mod telling;
 
+pub use audit::{TestResult, TestRun, TestStatus, run_tests};
 pub use counts::{CountCheck, ExpectedCounts, check_counts};
+pub use difference::{TableDifference, differences};
 pub use error::{Cause, Fault, RunError};
 pub use events::{Event, Listener};
 pub use reading::{PublishedTables, PublishedVersion, published_tables};
 pub use results::{LayerSummary, RunResults, Status, TableResult};
+pub use rollback::rolled_back;
 pub use run::{RunOptions, check, run};

@@ -28,12 +28,15 @@ pub struct PublishedVersion {
     pub current_rows: u64,
 }
 
-/// The tables of a customer: silver and gold at the last release, bronze at its last version.
+/// The tables of a customer: silver and gold at the given or the last release, bronze at its last version.
 ///
 /// # Errors
-/// If the customer has no lake, or a table cannot be read.
-pub async fn published_tables(lake: &Lake) -> Result<PublishedTables, Cause> {
-    let release = lake.latest_release()?;
+/// If the customer has no lake, there is no such release, or a table cannot be read.
+pub async fn published_tables(lake: &Lake, release: Option<u64>) -> Result<PublishedTables, Cause> {
+    let release = match release {
+        Some(number) => Some(lake.release(number)?),
+        None => lake.latest_release()?,
+    };
     let ledger = lake.ledger()?;
     let mut tables = Vec::new();
     for name in lake.tables()? {

@@ -8,6 +8,8 @@ use medallion_pipeline::{Layer, TableName};
 use medallion_silver::{RuleFinding, Sums};
 use serde::Serialize;
 
+use crate::audit::TestResult;
+
 /// The schema's name in the file.
 pub const SCHEMA: &str = "medallion/run_results/v1";
 
@@ -114,6 +116,10 @@ pub struct RunResults {
     pub refused_files: Vec<NotTaken>,
     /// The tables by name.
     pub tables: BTreeMap<TableName, TableResult>,
+    /// The data tests, in the order of the tables; none if the run ended before them.
+    pub tests: Vec<TestResult>,
+    /// Seconds they took.
+    pub test_seconds: f64,
 }
 
 /// One layer of a run in figures.

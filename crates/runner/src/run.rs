@@ -7,19 +7,22 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{CommitInfo, CommitMode, Gate, Lake, Release, ReleasedBatch, ReleasedTable};
+use medallion_lake::{Gate, Lake, LakeError, Publication, PublishedChange, Release, ReleasedBatch, TableHashes};
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
 use medallion_silver::rejects::Stage;
 use medallion_sql::{SqlOptions, SqlSession};
 
+use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
-use crate::layers::{Builder, Built};
+use crate::layers::{Builder, Built, Content};
 use crate::rejects;
 use crate::results::{RunResults, SCHEMA, Status};
+use crate::rollback::check_newer;
+use crate::schema_guard;
 use crate::telling::Teller;
 
 /// What a run needs to know.
@@ -35,6 +38,12 @@ pub struct RunOptions {
     pub as_of: Option<NaiveDate>,
     /// How the SQL engine may use the machine.
     pub sql: SqlOptions,
+    /// Whether tables are built anew though nothing they are built from has changed.
+    pub full_refresh: bool,
+    /// Whether to publish again what was rolled back.
+    pub resume: bool,
+    /// Tables whose columns may go away or change.
+    pub accept_schema: BTreeSet<String>,
     /// What stands between the lake and its disk.
     pub gate: Arc<dyn Gate>,
     /// Sources that may have far fewer records than in the last release.
@@ -50,7 +59,7 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
     let now = Utc::now();
     let run = Run {
         options,
-        run_id: run_id(now, options),
+        run_id: run_id(now, options.customer.id.as_str()),
         now,
         as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
         listener,
@@ -85,9 +94,9 @@ pub fn check(pipeline: &Pipeline) -> Result<(), Cause> {
 }
 
 /// Tells runs apart and sorts them by their start.
-fn run_id(now: DateTime<Utc>, options: &RunOptions) -> String {
+pub(crate) fn run_id(now: DateTime<Utc>, customer: &str) -> String {
     let nanoseconds = now.timestamp_nanos_opt().unwrap_or_default();
-    let seed = format!("{} {} {nanoseconds}", options.customer.id, std::process::id());
+    let seed = format!("{customer} {} {nanoseconds}", std::process::id());
     format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), &blake3::hash(seed.as_bytes()).to_hex()[..8])
 }
 
@@ -109,46 +118,100 @@ struct Run<'a> {
 impl Run<'_> {
     /// Fills `results` as far as it gets: what was taken in stands there even if the rest fails.
     async fn carry_out(&self, lake: &Lake, results: &mut RunResults) -> Result<(), Cause> {
-        let started = Instant::now();
         self.listener.on(&Event::Started { run_id: self.run_id.clone() });
-        let pipeline = &self.options.pipeline;
-        let mut builder = self.builder(lake)?;
+        if let Some(recovery) = lake.recover().await? {
+            self.teller().tell(recovery.to_string());
+        }
+        let last = lake.latest_release()?.map(Arc::new);
+        let mut builder = self.builder(lake, last.clone())?;
         builder.check_queries().await?;
-        self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
-        let customer = &self.options.customer;
-        let limits = customer.arrival.limits.clone();
-        let ingest = IngestOptions { run_id: self.run_id.clone(), now: self.now, limits };
-        let drop = Drop { folder: &customer.source, arrival: &customer.arrival };
-        let mut step = BronzeStep::default();
-        let taken_in = bronze::take_in(lake, pipeline, &drop, &ingest, &mut step).await;
-        results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
-        self.teller().bronze(&step);
+        let mut step = self.take_in(lake, results).await?;
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
-        results.unclaimed_files = step.unclaimed;
-        results.waiting_files = step.waiting;
-        results.refused_files = step.refused;
-        results.tables = step.results;
-        taken_in?;
-        self.guards(lake, &current, results)?;
+        self.guards(last.as_deref(), &current, results)?;
+        if !self.options.resume {
+            check_newer(lake, last.as_deref(), &current)?;
+        }
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         results.layer_seconds.extend(seconds);
         self.teller().silver(&built);
+        self.may_publish(lake, last.as_deref(), &builder.session, &built, results)
+            .await
+            .inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
-        let batches = current.values().filter_map(|batch| batch.batch_id.clone()).collect();
-        let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
-        rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await?;
-        let release = self.publish(lake, &built, released_batches(&current)).await?;
-        if let Err(cause) = bronze::retire(lake, pipeline, &step.batches, &ingest).await {
+        self.replace_rejects(lake, &current, &built).await?;
+        let published = self.publish(lake, last.as_deref(), &built, released_batches(&current)).await;
+        let published = published.inspect_err(|cause| {
+            // What is begun will be finished from the staged files.
+            if !matches!(cause, Cause::Lake(LakeError::Unfinished { .. })) {
+                self.discard(lake);
+            }
+        })?;
+        results.release = published.as_ref().map(|release| release.release);
+        if let Err(cause) = bronze::retire(lake, &self.options.pipeline, &step.batches, &self.ingest()).await {
             self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
         }
         self.put_away(&step.done);
         results.tables.extend(built.into_iter().map(|built| (built.name, built.result)));
         results.publish_seconds = publishing.elapsed().as_secs_f64();
-        results.release = Some(release);
+        if let Some(release) = published {
+            lake.write_checkpoints(&release).await;
+        }
         results.status = Status::Success;
         Ok(())
+    }
+
+    /// Columns and rows of what is staged, before anything of it is visible.
+    async fn may_publish(
+        &self,
+        lake: &Lake,
+        last: Option<&Release>,
+        session: &SqlSession,
+        built: &[Built],
+        results: &mut RunResults,
+    ) -> Result<(), Cause> {
+        schema_guard::check(lake, last, built, &self.options.accept_schema).await?;
+        self.audit(lake, session, built, results).await
+    }
+
+    fn ingest(&self) -> IngestOptions {
+        let limits = self.options.customer.arrival.limits.clone();
+        IngestOptions { run_id: self.run_id.clone(), now: self.now, limits }
+    }
+
+    async fn take_in(&self, lake: &Lake, results: &mut RunResults) -> Result<BronzeStep, Cause> {
+        let started = Instant::now();
+        let (pipeline, customer) = (&self.options.pipeline, &self.options.customer);
+        self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
+        let drop = Drop { folder: &customer.source, arrival: &customer.arrival };
+        let mut step = BronzeStep::default();
+        let taken_in = bronze::take_in(lake, pipeline, &drop, &self.ingest(), &mut step).await;
+        results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
+        self.teller().bronze(&step);
+        results.unclaimed_files = std::mem::take(&mut step.unclaimed);
+        results.waiting_files = std::mem::take(&mut step.waiting);
+        results.refused_files = std::mem::take(&mut step.refused);
+        results.tables = std::mem::take(&mut step.results);
+        taken_in.map(|()| step)
+    }
+
+    /// What silver set aside of the batches whose tables were built. The others keep what was set aside of them.
+    async fn replace_rejects(
+        &self,
+        lake: &Lake,
+        current: &BTreeMap<TableName, CurrentBatch>,
+        built: &[Built],
+    ) -> Result<(), Cause> {
+        let pipeline = &self.options.pipeline;
+        let cleansed = built.iter().filter(|built| built.was_built).filter_map(|built| pipeline.table(&built.name));
+        let sources = cleansed.filter_map(|table| match &table.definition {
+            Definition::Cleanse(cleanse) => Some(TableName::new(Layer::Bronze, &cleanse.source)),
+            _ => None,
+        });
+        let batches = sources.filter_map(|source| current.get(&source)?.batch_id.clone()).collect();
+        let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
+        rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await
     }
 
     fn results(&self) -> RunResults {
@@ -169,10 +232,12 @@ impl Run<'_> {
             waiting_files: Vec::new(),
             refused_files: Vec::new(),
             tables: BTreeMap::new(),
+            tests: Vec::new(),
+            test_seconds: 0.0,
         }
     }
 
-    fn builder(&self, lake: &Lake) -> Result<Builder, Cause> {
+    fn builder(&self, lake: &Lake, last: Option<Arc<Release>>) -> Result<Builder, Cause> {
         Ok(Builder {
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
@@ -185,6 +250,7 @@ impl Run<'_> {
             bronze: Arc::default(),
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
+            last: last.filter(|_| !self.options.full_refresh),
         })
     }
 
@@ -192,17 +258,39 @@ impl Run<'_> {
         Teller { listener: self.listener.as_ref(), now: self.now }
     }
 
+    /// Runs the data tests on what is staged, before anything of it is visible.
+    async fn audit(
+        &self,
+        lake: &Lake,
+        session: &SqlSession,
+        built: &[Built],
+        results: &mut RunResults,
+    ) -> Result<(), Cause> {
+        let started = Instant::now();
+        let audit = Audit {
+            lake,
+            pipeline: &self.options.pipeline,
+            session,
+            run_id: &self.run_id,
+            as_of: self.as_of,
+            rows: built.iter().map(|built| (built.name.clone(), built.content.rows())).collect(),
+            listener: self.listener.as_ref(),
+        };
+        results.tests = audit.run().await?;
+        results.test_seconds = started.elapsed().as_secs_f64();
+        audit.verdict(&results.tests)
+    }
+
     /// Checks what is current before anything is built from it.
     fn guards(
         &self,
-        lake: &Lake,
+        last: Option<&Release>,
         current: &BTreeMap<TableName, CurrentBatch>,
         results: &RunResults,
     ) -> Result<(), Cause> {
-        let last = lake.latest_release()?;
         let guards = Guards {
             pipeline: &self.options.pipeline,
-            last: last.as_ref(),
+            last,
             accept_shrink: &self.options.accept_shrink,
             as_of: self.as_of,
         };
@@ -224,31 +312,39 @@ impl Run<'_> {
         }
     }
 
-    /// Commits every table, then the release that names their versions.
+    /// Publishes what has changed, together with what has not; `None` if nothing has.
     async fn publish(
         &self,
         lake: &Lake,
+        last: Option<&Release>,
         built: &[Built],
         batches: BTreeMap<String, ReleasedBatch>,
-    ) -> Result<u64, Cause> {
-        let release = lake.latest_release()?.map_or(1, |latest| latest.release + 1);
-        self.listener.on(&Event::Publishing { release });
-        let info = CommitInfo { run_id: self.run_id.clone(), release: Some(release), extra: Vec::new() };
-        let commits = built.iter().map(|built| async {
-            let version = lake.commit(&built.staged, CommitMode::Overwrite, &info).await?;
-            let released = ReleasedTable { version, rows: built.staged.rows(), fingerprint: None };
-            Ok::<_, Cause>((built.name.to_string(), released))
-        });
-        let tables = bronze::all(commits).await?.into_iter().collect();
-        lake.put_release(&Release {
-            schema: Release::SCHEMA.to_owned(),
-            release,
+    ) -> Result<Option<Release>, Cause> {
+        let same_tables = last.is_some_and(|last| last.tables.len() == built.len());
+        if same_tables && !built.iter().any(Built::is_new) {
+            return Ok(None);
+        }
+        self.listener.on(&Event::Publishing { release: lake.next_release()? });
+        let publication = Publication {
             run_id: self.run_id.clone(),
             as_of: self.as_of,
-            published_at: Utc::now(),
-            tables,
             batches,
-        })?;
-        Ok(release)
+            tables: built.iter().map(change).collect(),
+        };
+        Ok(Some(lake.publish(publication).await?))
+    }
+}
+
+fn change(built: &Built) -> PublishedChange {
+    let (fingerprint, build_key) = (Some(built.fingerprint.clone()), Some(built.build_key.clone()));
+    let hashes = TableHashes { fingerprint, build_key };
+    match &built.content {
+        Content::Staged(staged) => PublishedChange::Changed { staged: staged.clone(), hashes },
+        Content::Published(published) => PublishedChange::Unchanged {
+            table: built.name.clone(),
+            version: published.version,
+            rows: published.rows(),
+            hashes,
+        },
     }
 }

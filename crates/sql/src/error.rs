@@ -14,6 +14,8 @@ pub enum Subject {
     Table(TableName),
     /// An ad-hoc query.
     Query,
+    /// What data tests look at, in words.
+    Tests(String),
 }
 
 impl fmt::Display for Subject {
@@ -21,6 +23,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Table(name) => write!(f, "{name}"),
             Self::Query => f.write_str("query"),
+            Self::Tests(what) => f.write_str(what),
         }
     }
 }
@@ -268,6 +271,19 @@ impl SqlError {
             }
             _ => None,
         }
+    }
+
+    /// The error without its place, where the query is not a person's own text.
+    pub(crate) fn without_position(mut self) -> Self {
+        match &mut self {
+            Self::Parse { position, .. }
+            | Self::UnknownTable { position, .. }
+            | Self::UnknownColumn { position, .. }
+            | Self::AmbiguousColumn { position, .. }
+            | Self::Plan { position, .. } => *position = None,
+            _ => {}
+        }
+        self
     }
 
     /// Sorts an error that came up before the query ran.

@@ -4,6 +4,7 @@
 //! query into staged Parquet files ([`SqlSession::stage`]), answers ad-hoc queries as a stream
 //! ([`SqlSession::query`]) and plans without running ([`SqlSession::check`]). Nothing but a query is ever run.
 
+pub mod audit;
 pub mod error;
 pub mod output;
 mod plan;
@@ -15,6 +16,7 @@ mod stage;
 mod table;
 mod types;
 
+pub use audit::{AuditOptions, Finding, Sample};
 pub use error::{Position, SqlError, Subject};
 pub use output::{OutputError, OutputFormat, write_result};
 pub use query::{BatchStream, OutputColumn, QueryResult};

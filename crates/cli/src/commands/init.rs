@@ -14,6 +14,7 @@ lake = \"lake\"
 
 # [defaults]
 # memory_limit = \"2GiB\"
+# keep_releases = 14
 ";
 
 const CUSTOMER: &str = "\

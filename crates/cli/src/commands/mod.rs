@@ -1,9 +1,13 @@
 //! One module per command.
 
 mod generate;
+mod history;
 mod init;
+mod optimize;
 mod read;
 mod run;
+mod test;
+mod vacuum;
 
 use clap::CommandFactory;
 
@@ -22,7 +26,14 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit,
         Command::Ls(read) => read::list(&global, &read).await,
         Command::Show { table, read } => read::show(&global, &read, &table).await,
         Command::Query { sql, read } => read::query(&global, &read, &sql).await,
+        Command::Releases(history) => history::releases(&global, &history),
+        Command::Runs(history) => history::runs(&global, &history),
+        Command::Diff { from, to, history } => history::diff(&global, &history, (from, to)).await,
+        Command::Rollback { to, history } => history::roll_back(&global, &history, to, console).await,
+        Command::Test { samples, read } => test::test(&global, &read, samples.as_deref(), console).await,
         Command::Validate { counts, read } => read::validate(&global, &read, &counts, console).await,
+        Command::Optimize(read) => optimize::optimize(&global, &read).await,
+        Command::Vacuum(arguments) => vacuum::vacuum(&global, &arguments).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "medallion", &mut script);

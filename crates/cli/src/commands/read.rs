@@ -32,7 +32,7 @@ impl Reader {
         let failed = |cause: Cause| RunError { customer: customer.clone(), cause };
         let location = settings.lake(&read.place);
         let lake = Lake::open_existing(&location, customer.as_str()).map_err(|error| failed(error.into()))?;
-        let published = published_tables(&lake).await.map_err(failed)?;
+        let published = published_tables(&lake, read.release).await.map_err(failed)?;
         if published.release.is_none() {
             return Err(failed(Cause::NoRelease { lake: location }).into());
         }

@@ -75,9 +75,12 @@ fn summary(results: &RunResults) -> Result<(), Failure> {
             seconds(sum.seconds),
         ]);
     }
-    let release = results.release.map(|release| release.to_string()).unwrap_or_default();
+    let release = match results.release {
+        Some(release) => format!("release {release} published"),
+        None => "nothing has changed, no release published,".to_owned(),
+    };
     output::write(&format!(
-        "customer {}, as of {}: release {release} published in {:.2} s (run {})\n",
+        "customer {}, as of {}: {release} in {:.2} s (run {})\n",
         results.customer, results.as_of, results.seconds, results.run_id
     ))?;
     listing.write(Format::Table)

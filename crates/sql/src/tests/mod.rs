@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod added_column;
+mod audit;
 mod output;
 mod query;
 mod register;

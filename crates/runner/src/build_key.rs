@@ -1,0 +1,66 @@
+//! What a table is built from, as one hash: with an equal one there is nothing to build.
+
+use std::collections::BTreeMap;
+
+use medallion_gold::GoldOptions;
+use medallion_pipeline::definition::Definition;
+use medallion_pipeline::{Layer, Pipeline, Table, TableName};
+
+use crate::error::Cause;
+
+/// Another version of this program may build another table from the same inputs.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// The hash of a table's definition, of the query it becomes with the run's options, and of the contents of its inputs.
+pub(crate) fn build_key(
+    pipeline: &Pipeline,
+    table: &Table,
+    gold: &GoldOptions,
+    inputs: &BTreeMap<&TableName, &str>,
+) -> Result<String, Cause> {
+    let mut hasher = Hasher(blake3::Hasher::new());
+    hasher.add(PROGRAM);
+    hasher.add(&table.name.to_string());
+    for text in definitions(pipeline, table) {
+        hasher.add(text);
+    }
+    // The run's id is in every row and in no fingerprint.
+    let options = GoldOptions { run_id: String::new(), ..gold.clone() };
+    if table.name.layer == Layer::Gold {
+        hasher.add(&medallion_gold::query(pipeline, table, &options)?);
+    } else if let Some(model) = &table.model {
+        hasher.add(&model.render(options.as_of)?);
+    }
+    for (name, fingerprint) in inputs {
+        hasher.add(&name.to_string());
+        hasher.add(fingerprint);
+    }
+    Ok(hasher.0.finalize().to_hex().to_string())
+}
+
+/// The definitions that decide what is in a table. Tables cleansed from one source are built together, because what is
+/// set aside is kept by source.
+fn definitions<'a>(pipeline: &'a Pipeline, table: &'a Table) -> Vec<&'a str> {
+    match &table.definition {
+        Definition::Cleanse(own) => {
+            let of_source =
+                |other: &&Table| matches!(&other.definition, Definition::Cleanse(c) if c.source == own.source);
+            pipeline.tables.iter().filter(of_source).map(|table| table.text.as_str()).collect()
+        }
+        Definition::Findings(findings) => {
+            let hierarchies = findings.hierarchies.iter().filter_map(|name| pipeline.table(name));
+            std::iter::once(table).chain(hierarchies).map(|table| table.text.as_str()).collect()
+        }
+        _ => vec![&table.text],
+    }
+}
+
+/// Lengths keep what is hashed apart.
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    fn add(&mut self, text: &str) {
+        self.0.update(&(text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+    }
+}
