@@ -105,12 +105,18 @@ pub struct ExportContent {
     arrived: Vec<Arrived>,
 }
 
-/// Reads the files of an export.
+/// Reads the files of an export. One that is most likely known is only hashed: should it be new nevertheless, its bytes
+/// are read again.
 ///
 /// # Errors
 /// If a file cannot be read or decompressed, exceeds a limit, or is being written to ([`BronzeError::Changing`]).
-pub fn read_export(source: &SourceTable, export: &FoundExport, limits: &Limits) -> Result<ExportContent, BronzeError> {
-    let mut room = ROOM;
+pub fn read_export(
+    source: &SourceTable,
+    export: &FoundExport,
+    limits: &Limits,
+    likely_known: bool,
+) -> Result<ExportContent, BronzeError> {
+    let mut room = if likely_known { 0 } else { ROOM };
     let read = |file: &FoundFile| Arrived::read(source, file, limits, &mut room);
     let mut arrived = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
     let read = |one: &Arrived| ReadFile { file: one.file.clone(), hash: one.hash.clone(), bytes: one.bytes };

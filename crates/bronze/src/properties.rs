@@ -260,7 +260,9 @@ impl Place {
         let (limits, now) = (Limits::default(), DateTime::from_timestamp(1_751_328_000, 0).unwrap());
         let files = vec![self.found(export.style.name, bytes)];
         let found = FoundExport { export_date: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(), files };
-        let content: ExportContent = read_export(&source, &found, &limits)?;
+        // Half of the files are read a second time.
+        let likely_known = bytes.len().is_multiple_of(2);
+        let content: ExportContent = read_export(&source, &found, &limits, likely_known)?;
         let options = IngestOptions { run_id: "run".to_owned(), now, limits };
         let ingested = ingest(&self.lake, &source, &content, &[], "batch", &options);
         let area = self.lake.staging_area(&source.name, "batch").unwrap().to_file_path().unwrap();

@@ -37,6 +37,7 @@ fn release() -> Release {
         tables: BTreeMap::new(),
         batches: BTreeMap::new(),
         rolled_back_to: None,
+        pipeline_key: None,
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Journal {
     pub(crate) batches: BTreeMap<String, ReleasedBatch>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rolled_back_to: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pipeline_key: Option<String>,
     /// The tables to commit.
     pub(crate) tables: Vec<JournalTable>,
     /// The tables that stay as they are, by name.
@@ -102,6 +104,7 @@ impl Journal {
             tables: self.unchanged.clone().into_iter().chain(committed).collect(),
             batches: self.batches.clone(),
             rolled_back_to: self.rolled_back_to,
+            pipeline_key: self.pipeline_key.clone(),
         }
     }
 

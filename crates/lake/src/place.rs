@@ -112,7 +112,10 @@ impl Lake {
     }
 
     /// Whether the table has a Delta log with at least one commit.
-    pub(crate) fn has_log(&self, table: &TableName) -> Result<bool, LakeError> {
+    ///
+    /// # Errors
+    /// If the log's folder is a link or cannot be read.
+    pub fn has_log(&self, table: &TableName) -> Result<bool, LakeError> {
         let log = self.table_folder(table)?.join(LOG_FOLDER);
         let is_version = |path: &PathBuf| {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {

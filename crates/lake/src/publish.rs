@@ -37,6 +37,8 @@ pub struct Publication {
     pub batches: BTreeMap<String, ReleasedBatch>,
     /// The silver and gold tables, each once.
     pub tables: Vec<PublishedChange>,
+    /// The hash of the pipeline that built and tested the tables; `None` if none did.
+    pub pipeline_key: Option<String>,
 }
 
 /// What becomes of a table.
@@ -115,6 +117,7 @@ impl Lake {
             published_at,
             batches: publication.batches,
             rolled_back_to,
+            pipeline_key: publication.pipeline_key,
             tables: changed.iter().map(table).collect(),
             unchanged,
         };

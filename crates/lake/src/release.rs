@@ -36,6 +36,9 @@ pub struct Release {
     /// The release whose contents this one brought back, if it is a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_to: Option<u64>,
+    /// The hash of the pipeline that built and tested its tables, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_key: Option<String>,
 }
 
 impl Release {
@@ -197,6 +200,7 @@ mod tests {
             tables: BTreeMap::from([("gold.dim_user".to_owned(), table)]),
             batches: BTreeMap::from([("bronze.users".to_owned(), ReleasedBatch { batch_id, records: 3057 })]),
             rolled_back_to: None,
+            pipeline_key: None,
         }
     }
 

@@ -28,8 +28,13 @@ impl Lake {
                 None => self.brought_back(to, table, released).await?,
             });
         }
-        let publication =
-            Publication { run_id: run_id.to_owned(), as_of: old.as_of, batches: old.batches.clone(), tables };
+        let publication = Publication {
+            run_id: run_id.to_owned(),
+            as_of: old.as_of,
+            batches: old.batches.clone(),
+            tables,
+            pipeline_key: None,
+        };
         self.publish_at(publication, now, Some(to)).await
     }
 

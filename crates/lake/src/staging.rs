@@ -36,6 +36,12 @@ pub(crate) struct StagedFile {
 }
 
 impl StagedTable {
+    /// What the table looks like.
+    #[must_use]
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
     /// The schema with the files, for engines to read.
     #[must_use]
     pub fn files(&self) -> TableFiles {

@@ -198,6 +198,7 @@ pub(crate) fn publication(run_id: &str, tables: Vec<PublishedChange>) -> Publica
         as_of: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
         batches: BTreeMap::from([("bronze.users".to_owned(), batch)]),
         tables,
+        pipeline_key: Some("5e".repeat(32)),
     }
 }
 

@@ -86,7 +86,8 @@ impl Arriving<'_> {
     }
 
     fn add(&self, staged: &mut StagedSource<'_>, export: &FoundExport) -> Result<(), Cause> {
-        let content = read_export(staged.source, export, &self.options.limits)?;
+        let likely_known = staged.batches.are_stamped(&export.files);
+        let content = read_export(staged.source, export, &self.options.limits, likely_known)?;
         let hashes = content.files.iter().map(|file| file.hash.as_str());
         match staged.batches.decide(content.export_date, &content.hash, hashes) {
             Decision::Known => {}

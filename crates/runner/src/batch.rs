@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
+use medallion_bronze::FoundFile;
 use medallion_lake::{LedgerEntry, LedgerEvent, PublishedTable};
 use medallion_pipeline::{TableFiles, TableSchema};
 
@@ -62,6 +63,8 @@ pub(crate) struct Batches {
     contents: Vec<Content>,
     /// Hashes of files with the newest date of a content they are part of.
     files: BTreeMap<String, NaiveDate>,
+    /// Names of files with the time they were written.
+    stamps: BTreeSet<(String, DateTime<Utc>)>,
     last_sequence: u64,
 }
 
@@ -81,6 +84,7 @@ impl Batches {
         for entry in ledger {
             match entry.event {
                 LedgerEvent::Taken => {
+                    batches.stamps.extend(entry.files.iter().map(|file| (file.name.clone(), file.modified)));
                     retired.remove(entry.content_hash.as_str());
                     files.insert(&entry.content_hash, entry);
                     batches.set(Content {
@@ -137,6 +141,11 @@ impl Batches {
         there.into_iter().skip(retained).cloned().collect()
     }
 
+    /// Whether files look as if they had been taken in: by name and time. Only their content can tell for sure.
+    pub(crate) fn are_stamped(&self, files: &[FoundFile]) -> bool {
+        files.iter().all(|file| self.stamps.contains(&(file.name.clone(), file.stamp.modified)))
+    }
+
     /// What to do with an export of the given content, whose files have the given hashes.
     pub(crate) fn decide<'a>(
         &self,
@@ -187,7 +196,6 @@ pub(crate) fn files_of(published: &PublishedTable, batch_id: &str, schema: Table
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use chrono::DateTime;
     use medallion_lake::LedgerFile;
 
     use super::*;

@@ -38,6 +38,16 @@ pub(crate) fn build_key(
     Ok(hasher.0.finalize().to_hex().to_string())
 }
 
+/// The hash of everything in a pipeline and of the program: with an equal one its queries can be planned again, and the
+/// tests that tables passed they pass again on the same day.
+pub(crate) fn pipeline_key(pipeline: &Pipeline) -> String {
+    let mut hasher = Hasher(blake3::Hasher::new());
+    hasher.add(PROGRAM);
+    // What is read from files prints in one way, whatever it was read from.
+    hasher.add(&format!("{pipeline:?}"));
+    hasher.0.finalize().to_hex().to_string()
+}
+
 /// The definitions that decide what is in a table. Tables cleansed from one source are built together, because what is
 /// set aside is kept by source.
 fn definitions<'a>(pipeline: &'a Pipeline, table: &'a Table) -> Vec<&'a str> {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use medallion_gold::GoldOptions;
-use medallion_lake::{Lake, PublishedTable, Release, ReleasedTable, StagedTable};
+use medallion_lake::{Lake, Release, ReleasedTable, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
-use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName};
+use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
 use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, stage_findings};
 use medallion_sql::SqlSession;
 use url::Url;
@@ -18,6 +18,7 @@ use crate::bronze::CurrentBatch;
 use crate::build_key::build_key;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
+use crate::input::{Input, Inputs};
 use crate::results::{Status, TableResult};
 
 /// What building needs.
@@ -39,6 +40,8 @@ pub(crate) struct Builder {
 pub(crate) struct Built {
     pub name: TableName,
     pub content: Content,
+    /// The content for those that are built from it.
+    pub input: Input,
     /// The fingerprint of its content.
     pub fingerprint: String,
     pub build_key: String,
@@ -53,13 +56,26 @@ pub(crate) enum Content {
     /// What the run made of it.
     Staged(StagedTable),
     /// What is published already.
-    Published(PublishedTable),
+    Published {
+        /// The version of the Delta table.
+        version: u64,
+        /// Its rows.
+        rows: u64,
+    },
 }
 
 impl Built {
     /// Whether it is to be committed.
     pub(crate) fn is_new(&self) -> bool {
         matches!(self.content, Content::Staged(_))
+    }
+
+    /// What it looks like, if it is to be committed.
+    pub(crate) fn new_schema(&self) -> Option<&TableSchema> {
+        match &self.content {
+            Content::Staged(staged) => Some(staged.schema()),
+            Content::Published { .. } => None,
+        }
     }
 }
 
@@ -68,21 +84,13 @@ impl Content {
     pub(crate) fn rows(&self) -> u64 {
         match self {
             Self::Staged(staged) => staged.rows(),
-            Self::Published(published) => published.rows(),
-        }
-    }
-
-    /// Its files, for what is built from it.
-    pub(crate) fn files(&self) -> TableFiles {
-        match self {
-            Self::Staged(staged) => staged.files(),
-            Self::Published(published) => published.files.clone(),
+            Self::Published { rows, .. } => *rows,
         }
     }
 }
 
 /// The tables as they become ready.
-type Ready = BTreeMap<TableName, TableFiles>;
+type Ready = BTreeMap<TableName, Input>;
 
 impl Builder {
     /// Stages all silver and gold tables, or the first failure. Calls `layer_done` with the wall time of each layer.
@@ -91,7 +99,7 @@ impl Builder {
         let mut fingerprints = BTreeMap::new();
         for (name, batch) in self.bronze.iter() {
             self.session.register(&batch.files).await?;
-            ready.insert(name.clone(), batch.files.clone());
+            ready.insert(name.clone(), Input::known(batch.files.clone()));
             fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
         }
         let mut waiting: Vec<&Table> = self.pipeline.tables.iter().collect();
@@ -123,9 +131,7 @@ impl Builder {
                     continue;
                 }
             };
-            let files = done.content.files();
-            self.session.register(&files).await?;
-            ready.insert(done.name.clone(), files);
+            ready.insert(done.name.clone(), done.input.clone());
             fingerprints.insert(done.name.clone(), done.fingerprint.clone());
             clock.end(done.name.layer);
             let (table, rows) = (done.name.clone(), done.result.rows_out);
@@ -136,6 +142,15 @@ impl Builder {
             None => Ok((built, clock.seconds())),
             Some(cause) => Err(cause),
         }
+    }
+
+    /// Makes all tables known to the session.
+    pub(crate) async fn register_all(&self, built: &[Built]) -> Result<(), Cause> {
+        let tables = built.iter().map(|built| async {
+            built.input.files(&self.lake, &self.session).await?;
+            Ok(())
+        });
+        crate::bronze::all(tables).await.map(drop)
     }
 
     /// Plans every query over empty tables, so that a mistake in a definition shows before anything is taken in.
@@ -159,7 +174,7 @@ impl Builder {
     }
 
     /// Stages one table on a worker of its own.
-    async fn build(self, name: TableName, inputs: Ready, build_key: String) -> Result<Built, Cause> {
+    async fn build(self, name: TableName, ready: Ready, build_key: String) -> Result<Built, Cause> {
         let failed_name = name.to_string();
         let task = tokio::spawn(async move {
             let pipeline = Arc::clone(&self.pipeline);
@@ -167,28 +182,36 @@ impl Builder {
                 let message = "the pipeline does not have it".to_owned();
                 return Err(Cause::Worker { table: name.to_string(), message });
             };
-            match self.unchanged(table, &build_key).await? {
-                Some(published) => Ok(published),
-                None => self.build_table(table, inputs, build_key).await,
+            if let Some(published) = self.unchanged(table, &build_key)? {
+                return Ok(published);
             }
+            let mut inputs = Inputs::new();
+            for (name, input) in ready {
+                inputs.insert(name, input.files(&self.lake, &self.session).await?.clone());
+            }
+            self.build_table(table, inputs, build_key).await
         });
         task.await.map_err(|error| Cause::Worker { table: failed_name, message: error.to_string() })?
     }
 
     /// The published table, if it was built from the same.
-    async fn unchanged(&self, table: &Table, build_key: &str) -> Result<Option<Built>, Cause> {
+    fn unchanged(&self, table: &Table, build_key: &str) -> Result<Option<Built>, Cause> {
         let Some((last, released)) = self.released(table) else { return Ok(None) };
         let (true, Some(fingerprint)) = (released.build_key.as_deref() == Some(build_key), &released.fingerprint)
         else {
             return Ok(None);
         };
-        let Some(published) = self.lake.published(&table.name, Some(released.version)).await? else { return Ok(None) };
-        let mut result = TableResult::built(0, released.rows, 0.0);
+        if !self.lake.has_log(&table.name)? {
+            return Ok(None);
+        }
+        let ReleasedTable { version, rows, .. } = *released;
+        let mut result = TableResult::built(0, rows, 0.0);
         result.status = Status::Unchanged;
         result.skipped = Some(format!("its definition and inputs are those of release {}", last.release));
         Ok(Some(Built {
             name: table.name.clone(),
-            content: Content::Published(published),
+            content: Content::Published { version, rows },
+            input: Input::published(table.name.clone(), version),
             fingerprint: fingerprint.clone(),
             build_key: build_key.to_owned(),
             was_built: false,
@@ -207,27 +230,26 @@ impl Builder {
         &self,
         table: &Table,
         staged: StagedTable,
+        fingerprint: &str,
         result: &mut TableResult,
-    ) -> Result<(Content, String), Cause> {
+    ) -> Result<(Content, TableFiles), Cause> {
         let files = staged.files();
-        let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&files))?;
-        let Some((last, released)) = self.released(table) else { return Ok((Content::Staged(staged), fingerprint)) };
-        if released.fingerprint.as_ref() != Some(&fingerprint) {
-            return Ok((Content::Staged(staged), fingerprint));
-        }
+        let same = self.released(table).filter(|(_, table)| table.fingerprint.as_deref() == Some(fingerprint));
+        let Some((last, released)) = same else { return Ok((Content::Staged(staged), files)) };
         match self.lake.published(&table.name, Some(released.version)).await? {
             // A column's description is no content, and is to be published all the same.
             Some(published) if published.files.schema == table.schema => {
                 self.lake.discard(&table.name, &self.gold.run_id)?;
                 result.status = Status::Unchanged;
                 result.skipped = Some(format!("it was built and is as in release {}", last.release));
-                Ok((Content::Published(published), fingerprint))
+                let content = Content::Published { version: published.version, rows: published.rows() };
+                Ok((content, published.files))
             }
-            _ => Ok((Content::Staged(staged), fingerprint)),
+            _ => Ok((Content::Staged(staged), files)),
         }
     }
 
-    async fn build_table(&self, table: &Table, inputs: Ready, build_key: String) -> Result<Built, Cause> {
+    async fn build_table(&self, table: &Table, inputs: Inputs, build_key: String) -> Result<Built, Cause> {
         let started = Instant::now();
         let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
         let mut rejects = Vec::new();
@@ -250,9 +272,12 @@ impl Builder {
         }
         let staged = self.lake.staged(&table.schema, &area)?;
         result.rows_out = staged.rows();
-        let (content, fingerprint) = self.content(table, staged, &mut result).await?;
+        let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&staged.files()))?;
+        let (content, files) = self.content(table, staged, &fingerprint, &mut result).await?;
+        self.session.register(&files).await?;
         result.seconds = started.elapsed().as_secs_f64();
-        Ok(Built { name: table.name.clone(), content, fingerprint, build_key, was_built: true, result, rejects })
+        let (name, input) = (table.name.clone(), Input::known(files));
+        Ok(Built { name, content, input, fingerprint, build_key, was_built: true, result, rejects })
     }
 
     fn cleanse(&self, definition: &Cleanse, table: &Table, area: &Url) -> Result<(TableResult, Vec<Reject>), Cause> {
@@ -277,7 +302,7 @@ impl Builder {
         Ok((result, report.rejects))
     }
 
-    fn hierarchy(&self, definition: &HierarchyTable, table: &Table, inputs: &Ready, area: &Url) -> Result<(), Cause> {
+    fn hierarchy(&self, definition: &HierarchyTable, table: &Table, inputs: &Inputs, area: &Url) -> Result<(), Cause> {
         let task = hierarchy_task(definition, &table.name, inputs)?;
         tokio::task::block_in_place(|| task.stage(&table.schema, &self.gold.run_id, area))?;
         Ok(())
@@ -287,7 +312,7 @@ impl Builder {
         &self,
         definition: &FindingsTable,
         table: &Table,
-        inputs: &Ready,
+        inputs: &Inputs,
         area: &Url,
     ) -> Result<Vec<RuleFinding>, Cause> {
         let mut tasks = Vec::new();
@@ -313,7 +338,7 @@ impl Builder {
 fn hierarchy_task<'a>(
     definition: &'a HierarchyTable,
     name: &'a TableName,
-    inputs: &'a Ready,
+    inputs: &'a Inputs,
 ) -> Result<HierarchyTask<'a>, Cause> {
     let input = |table: &TableName| {
         inputs.get(table).ok_or_else(|| Cause::Worker {
@@ -330,7 +355,7 @@ fn inputs(table: &Table, ready: &Ready) -> Ready {
     let direct: BTreeSet<&TableName> = table.inputs.iter().collect();
     let all_silver = matches!(table.definition, Definition::Findings(_));
     let wanted = |name: &TableName| direct.contains(name) || (all_silver && name.layer == Layer::Silver);
-    ready.iter().filter(|(name, _)| wanted(name)).map(|(name, files)| (name.clone(), files.clone())).collect()
+    ready.iter().filter(|(name, _)| wanted(name)).map(|(name, input)| (name.clone(), input.clone())).collect()
 }
 
 /// Wall time from a layer's first table to its last.

@@ -13,6 +13,7 @@ pub mod difference;
 pub mod error;
 pub mod events;
 mod guard;
+mod input;
 mod layers;
 pub mod reading;
 mod rejects;

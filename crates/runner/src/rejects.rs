@@ -18,6 +18,9 @@ pub(crate) async fn replace(
     batches: &BTreeSet<String>,
     set_aside: &[Reject],
 ) -> Result<(), Cause> {
+    if batches.is_empty() && set_aside.is_empty() {
+        return Ok(());
+    }
     let table = rejects::table();
     let published = lake.published(&table, None).await?;
     let files = published.as_ref().map(|published| &published.files);

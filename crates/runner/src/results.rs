@@ -116,8 +116,10 @@ pub struct RunResults {
     pub refused_files: Vec<NotTaken>,
     /// The tables by name.
     pub tables: BTreeMap<TableName, TableResult>,
-    /// The data tests, in the order of the tables; none if the run ended before them.
+    /// The data tests, in the order of the tables; none if the run ended before them or had no need to run them.
     pub tests: Vec<TestResult>,
+    /// Why no test was run, if there was no need to.
+    pub tests_skipped: Option<String>,
     /// Seconds they took.
     pub test_seconds: f64,
 }

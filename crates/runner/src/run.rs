@@ -15,6 +15,7 @@ use medallion_sql::{SqlOptions, SqlSession};
 
 use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
+use crate::build_key::pipeline_key;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
@@ -62,6 +63,7 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
         run_id: run_id(now, options.customer.id.as_str()),
         now,
         as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
+        pipeline_key: pipeline_key(&options.pipeline),
         listener,
     };
     check(&options.pipeline).map_err(failed)?;
@@ -112,6 +114,7 @@ struct Run<'a> {
     run_id: String,
     now: DateTime<Utc>,
     as_of: NaiveDate,
+    pipeline_key: String,
     listener: Arc<dyn Listener>,
 }
 
@@ -124,7 +127,9 @@ impl Run<'_> {
         }
         let last = lake.latest_release()?.map(Arc::new);
         let mut builder = self.builder(lake, last.clone())?;
-        builder.check_queries().await?;
+        if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
+            builder.check_queries().await?;
+        }
         let mut step = self.take_in(lake, results).await?;
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
@@ -136,9 +141,8 @@ impl Run<'_> {
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         results.layer_seconds.extend(seconds);
         self.teller().silver(&built);
-        self.may_publish(lake, last.as_deref(), &builder.session, &built, results)
-            .await
-            .inspect_err(|_| self.discard(lake))?;
+        results.tables.extend(built.iter().map(|built| (built.name.clone(), built.result.clone())));
+        self.may_publish(&builder, last.as_deref(), &built, results).await.inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
         self.replace_rejects(lake, &current, &built).await?;
         let published = self.publish(lake, last.as_deref(), &built, released_batches(&current)).await;
@@ -153,7 +157,6 @@ impl Run<'_> {
             self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
         }
         self.put_away(&step.done);
-        results.tables.extend(built.into_iter().map(|built| (built.name, built.result)));
         results.publish_seconds = publishing.elapsed().as_secs_f64();
         if let Some(release) = published {
             lake.write_checkpoints(&release).await;
@@ -165,14 +168,25 @@ impl Run<'_> {
     /// Columns and rows of what is staged, before anything of it is visible.
     async fn may_publish(
         &self,
-        lake: &Lake,
+        builder: &Builder,
         last: Option<&Release>,
-        session: &SqlSession,
         built: &[Built],
         results: &mut RunResults,
     ) -> Result<(), Cause> {
-        schema_guard::check(lake, last, built, &self.options.accept_schema).await?;
-        self.audit(lake, session, built, results).await
+        schema_guard::check(&builder.lake, last, built, &self.options.accept_schema).await?;
+        let tested = last.filter(|last| last.as_of == self.as_of && self.is_pipeline_of(Some(last)));
+        if let Some(last) = tested.filter(|last| is_published(Some(last), built)) {
+            let release = last.release;
+            results.tests_skipped = Some(format!("no table and no test has changed since release {release}"));
+            return Ok(());
+        }
+        builder.register_all(built).await?;
+        self.audit(&builder.lake, &builder.session, built, results).await
+    }
+
+    /// Whether a release was built and tested with this pipeline: its queries can be planned, its tests passed.
+    fn is_pipeline_of(&self, release: Option<&Release>) -> bool {
+        release.is_some_and(|release| release.pipeline_key.as_ref() == Some(&self.pipeline_key))
     }
 
     fn ingest(&self) -> IngestOptions {
@@ -233,6 +247,7 @@ impl Run<'_> {
             refused_files: Vec::new(),
             tables: BTreeMap::new(),
             tests: Vec::new(),
+            tests_skipped: None,
             test_seconds: 0.0,
         }
     }
@@ -320,8 +335,7 @@ impl Run<'_> {
         built: &[Built],
         batches: BTreeMap<String, ReleasedBatch>,
     ) -> Result<Option<Release>, Cause> {
-        let same_tables = last.is_some_and(|last| last.tables.len() == built.len());
-        if same_tables && !built.iter().any(Built::is_new) {
+        if is_published(last, built) {
             return Ok(None);
         }
         self.listener.on(&Event::Publishing { release: lake.next_release()? });
@@ -330,9 +344,15 @@ impl Run<'_> {
             as_of: self.as_of,
             batches,
             tables: built.iter().map(change).collect(),
+            pipeline_key: Some(self.pipeline_key.clone()),
         };
         Ok(Some(lake.publish(publication).await?))
     }
+}
+
+/// Whether the last release has the same tables with the same contents.
+fn is_published(last: Option<&Release>, built: &[Built]) -> bool {
+    last.is_some_and(|last| last.tables.len() == built.len()) && !built.iter().any(Built::is_new)
 }
 
 fn change(built: &Built) -> PublishedChange {
@@ -340,11 +360,8 @@ fn change(built: &Built) -> PublishedChange {
     let hashes = TableHashes { fingerprint, build_key };
     match &built.content {
         Content::Staged(staged) => PublishedChange::Changed { staged: staged.clone(), hashes },
-        Content::Published(published) => PublishedChange::Unchanged {
-            table: built.name.clone(),
-            version: published.version,
-            rows: published.rows(),
-            hashes,
-        },
+        Content::Published { version, rows } => {
+            PublishedChange::Unchanged { table: built.name.clone(), version: *version, rows: *rows, hashes }
+        }
     }
 }

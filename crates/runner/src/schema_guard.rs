@@ -16,13 +16,13 @@ pub(crate) async fn check(
     accepted: &BTreeSet<String>,
 ) -> Result<(), Cause> {
     let (mut changes, mut tables) = (Vec::new(), Vec::new());
-    for built in built.iter().filter(|built| built.is_new()) {
+    for (built, schema) in built.iter().filter_map(|built| Some((built, built.new_schema()?))) {
         let name = built.name.to_string();
         let Some(released) = last.and_then(|last| last.tables.get(&name)).filter(|_| !accepted.contains(&name)) else {
             continue;
         };
         let Some(published) = lake.published(&built.name, Some(released.version)).await? else { continue };
-        let change = schema_changes(&published.files.schema, &built.content.files().schema);
+        let change = schema_changes(&published.files.schema, schema);
         if change.is_breaking() {
             changes.push(format!("{name}: {change}"));
             tables.push(name);

@@ -48,6 +48,7 @@ async fn a_release_names_its_tables_and_their_logs_name_the_release() {
             .into(),
         batches: publication("run-2", vec![]).batches,
         rolled_back_to: None,
+        pipeline_key: None,
     };
     assert_eq!((&second, lake.latest_release().unwrap().as_ref()), (&expected, Some(&expected)));
     assert_eq!(lake.releases().unwrap(), [first, second]);
@@ -315,7 +316,7 @@ async fn the_journal_has_the_form_the_documentation_describes() {
     let journal: Value = serde_json::from_slice(&text).unwrap();
     let mut expected = json!({
         "schema": "medallion/journal/v1", "release": 2, "run_id": "run-2", "as_of": "2025-06-30",
-        "published_at": journal["published_at"],
+        "published_at": journal["published_at"], "pipeline_key": "5e".repeat(32),
         "batches": {"bronze.users": {"batch_id": "batch-of-run-2", "records": 3}},
         "tables": [{
             "table": "gold.fact_progress", "version_before": null, "fingerprint": "ab".repeat(16),

@@ -41,6 +41,7 @@ fn release(lake: &Lake, number: u64, tables: &[(&TableSchema, ReleasedTable)]) {
         tables: tables.iter().map(|(schema, table)| (schema.name.to_string(), table.clone())).collect(),
         batches: BTreeMap::new(),
         rolled_back_to: None,
+        pipeline_key: None,
     };
     lake.put_release(&release).unwrap();
 }
