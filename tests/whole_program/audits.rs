@@ -200,6 +200,28 @@ fn what_fails_is_not_published_and_readers_keep_what_they_had() {
 }
 
 #[test]
+fn tests_run_again_when_a_table_or_a_test_or_the_date_has_changed() {
+    let project = Case::published("star");
+    let pipeline = pipeline_with(&project, "SELECT user_id FROM gold.dim_user WHERE user_id = 1000000");
+    let run = |options: &[&str]| {
+        let mut arguments = vec!["--pipeline", pipeline.to_str().unwrap()];
+        arguments.extend(options);
+        project.ask("run", "star", &arguments).exits(0);
+        let results = project.last_results("star");
+        (results["tests"].as_array().unwrap().len(), results["tests_skipped"].as_str().map(str::to_owned))
+    };
+    let all = totara().tests.len() + 1;
+    assert_eq!(run(&["--as-of", AS_OF]), (all, None), "there is a new test, and no release that passed it");
+    assert_eq!(run(&["--as-of", AS_OF, "--full-refresh"]), (all, None));
+    let since = Some("no table and no test has changed since release 2".to_owned());
+    assert_eq!(run(&["--as-of", AS_OF]), (0, since.clone()));
+    assert_eq!(run(&["--as-of", "2025-07-01"]), (all, None));
+    assert_eq!(run(&["--as-of", "2025-07-01", "--full-refresh"]).0, all);
+    pipeline_with(&project, "SELECT user_id FROM gold.dim_user WHERE user_id = 1000001");
+    assert_eq!(run(&["--as-of", "2025-07-01"]), (all, None));
+}
+
+#[test]
 fn a_failing_first_night_leaves_bronze_and_no_release() {
     let project = Case::read("star").project();
     let pipeline = pipeline_with(&project, "SELECT count(*) AS users FROM gold.dim_user");

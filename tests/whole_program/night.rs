@@ -145,6 +145,21 @@ fn sources_that_do_not_arrive_keep_their_last_batch() {
     assert_eq!(before.number(rejected), after.number(rejected), "rejects of a batch stay while it is current");
 }
 
+/// The time a file was written is no more than a hint.
+#[test]
+fn other_content_with_an_old_name_and_time_is_taken_in() {
+    let project = acme();
+    let path = project.path("drop/analytics_users_20250630.csv");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let users = fs::read_to_string(&path).unwrap();
+    fs::write(&path, users.replace("2,\"Ada Admin\",Ada,Admin", "2,\"Ada Adler\",Ada,Adler")).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    project.run("acme", AS_OF).exits(0);
+    assert_eq!(project.releases("acme"), [1, 2]);
+    let after = Published::open(&project.lake(), "acme");
+    assert_eq!(after.number("SELECT count(*) FROM gold.dim_user WHERE full_name = 'Ada Adler'"), 1);
+}
+
 #[test]
 fn a_night_that_fails_leaves_the_last_release_as_it_is() {
     let project = acme();

@@ -374,7 +374,10 @@ impl LakeError {
                 "readers see the last release. Bring back what is missing from a backup and run again; or give the \
                  publication up: move the journal out of the lake, then 'medallion run --full-refresh'"
             }
-            Self::FileGone { .. } => "it was vacuumed or removed; 'medallion run --full-refresh' rebuilds the table",
+            Self::FileGone { .. } => {
+                "it was vacuumed or removed; take a newer release, see 'medallion releases', or rebuild the tables with \
+                 'medallion run --full-refresh'"
+            }
             Self::ReleaseGone { whole: Some(whole), .. } => {
                 return Some(format!("the oldest release that is still whole is {whole}"));
             }

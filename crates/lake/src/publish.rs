@@ -18,6 +18,7 @@ use crate::disk::{Disk, blocking};
 use crate::error::LakeError;
 use crate::journal::{Journal, JournalTable};
 use crate::place::Lake;
+use crate::published::PublishedTable;
 use crate::release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
 use crate::staging::StagedTable;
 
@@ -212,10 +213,19 @@ impl Lake {
             let (customer, path) = (self.customer().to_owned(), self.table_folder(table)?);
             return Err(LakeError::NoVersion { customer, table: table.clone(), version, path });
         };
-        let staged = published.restaged();
-        match self.missing_file(&staged)? {
-            None => Ok(staged),
-            Some(path) => Err(LakeError::FileGone { customer: self.customer().to_owned(), table: table.clone(), path }),
+        self.check_files(&published)?;
+        Ok(published.restaged())
+    }
+
+    /// Looks whether the files of a version are there. Those of the last release are; vacuum may have taken older ones.
+    ///
+    /// # Errors
+    /// [`LakeError::FileGone`] with the first that is not there as it was written.
+    pub fn check_files(&self, published: &PublishedTable) -> Result<(), LakeError> {
+        let table = published.files.schema.name.clone();
+        match self.missing_file(&published.restaged())? {
+            None => Ok(()),
+            Some(path) => Err(LakeError::FileGone { customer: self.customer().to_owned(), table, path }),
         }
     }
 }

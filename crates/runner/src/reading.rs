@@ -33,6 +33,7 @@ pub struct PublishedVersion {
 /// # Errors
 /// If the customer has no lake, there is no such release, or a table cannot be read.
 pub async fn published_tables(lake: &Lake, release: Option<u64>) -> Result<PublishedTables, Cause> {
+    let is_old = release.is_some();
     let release = match release {
         Some(number) => Some(lake.release(number)?),
         None => lake.latest_release()?,
@@ -50,6 +51,9 @@ pub async fn published_tables(lake: &Lake, release: Option<u64>) -> Result<Publi
             }
         };
         let Some(published) = lake.published(&name, version).await? else { continue };
+        if is_old && name.layer != Layer::Bronze {
+            lake.check_files(&published)?;
+        }
         let batches = Batches::of(&name.table, Some(&published), &ledger);
         let current_rows = match (name.layer, batches.current().and_then(|content| content.batch_id.as_ref())) {
             (Layer::Bronze, Some(batch)) => files_of(&published, batch, published.files.schema.clone()).rows(),

@@ -126,6 +126,10 @@ async fn files_of_kept_releases_stay_and_older_ones_go() {
     assert_eq!(lake.vacuum(&keep(14)).await.unwrap().total(), Removed::default());
     assert_eq!(lake.vacuum(&keep(0)).await.unwrap().total().files, 1, "the last release stays");
     assert_eq!(data(&lake, &gold), ["run-5/", "run-5/0.parquet"]);
+    let files_of = async |version| lake.published(&gold.name, Some(version)).await.unwrap().unwrap();
+    lake.check_files(&files_of(4).await).unwrap();
+    let gone = lake.check_files(&files_of(3).await).unwrap_err();
+    assert!(matches!(&gone, LakeError::FileGone { path, .. } if path.ends_with("run-4/0.parquet")), "{gone}");
 }
 
 #[tokio::test]
