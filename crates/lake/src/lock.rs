@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,10 @@ use crate::gate::Operation;
 use crate::place::{Lake, MEDALLION_FOLDER};
 
 const SCHEMA: &str = "medallion/lock/v1";
+/// So often somebody looks who it is that holds a lock.
+const LOOKS: u32 = 20;
+/// And waits so long in between.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Who holds a lock, as written in the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +55,7 @@ impl Lake {
         self.check_run_id(run_id)?;
         let path = self.make_lasting_folders(&[MEDALLION_FOLDER])?.join("lock");
         let mut file = self.lock_file(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(&mut file);
-                return Err(LakeError::Held { customer: self.customer().to_owned(), path, holder });
-            }
-            Err(TryLockError::Error(error)) => return Err(LakeError::io(self.customer(), &path, "lock")(error)),
-        }
+        self.acquire(&mut file, &path)?;
         let since = Utc::now();
         let holder = LockHolder {
             schema: SCHEMA.to_owned(),
@@ -70,6 +68,24 @@ impl Lake {
         let mut lock = LakeLock { customer: self.customer().to_owned(), path, file, holder, disk: self.disk().clone() };
         lock.write()?;
         Ok(lock)
+    }
+
+    /// Takes the lock, or says who has it. Whoever takes it or gives it back needs a moment to write that down.
+    fn acquire(&self, file: &mut File, path: &Path) -> Result<(), LakeError> {
+        let mut looks = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(LakeError::io(self.customer(), path, "lock")(error)),
+            }
+            let holder = read_holder(file);
+            if holder.is_some() || looks == LOOKS {
+                return Err(LakeError::Held { customer: self.customer().to_owned(), path: path.to_path_buf(), holder });
+            }
+            looks += 1;
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     fn lock_file(&self, path: &Path) -> Result<File, LakeError> {
@@ -122,6 +138,7 @@ impl Drop for LakeLock {
 
 fn read_holder(file: &mut File) -> Option<Box<LockHolder>> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok().map(Box::new)
 }
@@ -164,6 +181,24 @@ mod tests {
             serde_json::from_slice(&std::fs::read(folder.path().join("acme/_medallion/lock")).unwrap()).unwrap();
         assert_eq!((&written["schema"], &written["run_id"]), (&"medallion/lock/v1".into(), &"run-2".into()));
         drop(lock);
+    }
+
+    #[test]
+    fn a_holder_that_writes_down_who_it_is_a_moment_later_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
+        let mut lock = lake.lock("run-1").unwrap();
+        lock.file.set_len(0).unwrap();
+        let second = std::thread::spawn({
+            let lake = lake.clone();
+            move || lake.lock("run-2").unwrap_err()
+        });
+        lock.beat().unwrap();
+        let error = second.join().unwrap();
+        assert!(matches!(&error, LakeError::Held { holder: Some(holder), .. } if holder.run_id == "run-1"), "{error}");
+        lock.file.set_len(0).unwrap();
+        let error = lake.lock("run-2").unwrap_err();
+        assert!(error.to_string().contains("just starting or ending"), "{error}");
     }
 
     #[test]
