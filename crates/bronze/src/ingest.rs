@@ -1,7 +1,8 @@
 //! One export of one source becomes a staged batch.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -9,6 +10,7 @@ use medallion_lake::{Lake, LakeError};
 use medallion_pipeline::definition::FileFormat;
 use medallion_pipeline::rejects::PARSE_RULES;
 use medallion_pipeline::{Column, Limits, NewColumns, Reject, SourceTable, TableSchema};
+use polars::prelude::{PolarsError, PolarsResult};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -247,12 +249,13 @@ impl Ingest<'_> {
             source,
         };
         let encoder = Encoder::new(&frames.schema()).map_err(failed)?;
-        let mut writer = encoder.writer(&target, self.lake.gate()).map_err(failed)?;
+        let unwritable = |source: io::Error| self.unwritable(&target, source);
+        let mut writer = encoder.writer(&target, self.lake.gate()).map_err(unwritable)?;
         match rows {
             Rows::Sheet(sheet) => {
                 report.records = sheet.records.len() as u64;
                 if let Some(frame) = frames.of_sheet(&sheet).map_err(failed)? {
-                    writer.write(&encoder.encode(&frame).map_err(failed)?).map_err(failed)?;
+                    writer.write(&encoder.encode(&frame).map_err(failed)?).map_err(unwritable)?;
                 }
             }
             Rows::Csv(header) => {
@@ -262,17 +265,23 @@ impl Ingest<'_> {
                 let framing = Framing::new(&frames, blocks.grammar());
                 let encode = |block: &Block| framing.frame(block)?.map(|frame| encoder.encode(&frame)).transpose();
                 let mut each = |block: Block| self.report(block, &mut report, rejects);
-                pump(&mut blocks, &encode, &mut writer, &mut each, &failed)?;
+                pump(&mut blocks, &encode, &mut writer, &mut each, (&failed, &unwritable))?;
                 report.records = blocks.records();
             }
         }
-        writer.finish().map_err(failed)?;
+        writer.finish().map_err(unwritable)?;
         let nameless = frames.nameless();
         if let (NewColumns::Freeze, [first, ..]) = (self.source.source.new_columns, nameless.as_slice()) {
             return Err(headers::frozen(&self.source.name.table, &report.name, &format!("{first}, without a header")));
         }
         report.drift.rescued_columns.extend(nameless);
         Ok(report)
+    }
+
+    /// A lake that takes no rows is no fault of the file they come from.
+    fn unwritable(&self, path: &Path, source: io::Error) -> BronzeError {
+        let (customer, path) = (self.lake.customer().to_owned(), path.to_path_buf());
+        LakeError::Io { customer, path, action: "write", source }.into()
     }
 
     /// What is known of a file before its records are read.
@@ -315,20 +324,18 @@ impl Ingest<'_> {
 /// Encodes blocks on all threads while the next ones are read, and writes them in order.
 fn pump(
     blocks: &mut Blocks<'_>,
-    encode: &(impl Fn(&Block) -> polars::prelude::PolarsResult<Option<crate::row_groups::RowGroup>> + Sync),
+    encode: &(impl Fn(&Block) -> PolarsResult<Option<crate::row_groups::RowGroup>> + Sync),
     writer: &mut Writer,
     each: &mut impl FnMut(Block),
-    failed: &impl Fn(polars::prelude::PolarsError) -> BronzeError,
+    (failed, unwritable): (&impl Fn(PolarsError) -> BronzeError, &impl Fn(io::Error) -> BronzeError),
 ) -> Result<(), BronzeError> {
     let several = rayon::current_num_threads();
     let mut now = take(blocks, several)?;
     while !now.is_empty() {
-        let (next, groups) = rayon::join(
-            || take(blocks, several),
-            || now.par_iter().map(encode).collect::<polars::prelude::PolarsResult<Vec<_>>>(),
-        );
+        let (next, groups) =
+            rayon::join(|| take(blocks, several), || now.par_iter().map(encode).collect::<PolarsResult<Vec<_>>>());
         for group in groups.map_err(failed)?.into_iter().flatten() {
-            writer.write(&group).map_err(failed)?;
+            writer.write(&group).map_err(unwritable)?;
         }
         now.drain(..).for_each(&mut *each);
         now = next?;

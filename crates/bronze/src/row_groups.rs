@@ -2,11 +2,11 @@
 //! at the same time.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use medallion_lake::{Gate, Operation};
+use medallion_lake::{Gate, Operation, Report, ReportedFile};
 use polars::prelude::{ArrowSchema, CompatLevel, DataFrame, PolarsResult, Schema, SchemaExt};
 use polars_parquet::parquet::error::{ParquetError, ParquetResult};
 use polars_parquet::write::{
@@ -64,34 +64,36 @@ impl Encoder {
     }
 
     /// Makes the file.
-    pub(crate) fn writer(&self, path: &Path, gate: &Arc<dyn Gate>) -> PolarsResult<Writer> {
+    pub(crate) fn writer(&self, path: &Path, gate: &Arc<dyn Gate>) -> io::Result<Writer> {
         gate.pass(Operation::Write, path)?;
-        let file = BufWriter::new(File::create_new(path)?);
+        let file = ReportedFile::new(File::create_new(path)?);
+        let (report, file) = (file.report(), BufWriter::new(file));
         let schema = self.schema.clone();
         let file = FileWriter::new_with_parquet_schema(file, self.arrow_schema.clone(), schema, OPTIONS);
-        Ok(Writer { file, path: path.to_path_buf(), gate: Arc::clone(gate) })
+        Ok(Writer { file, report, path: path.to_path_buf(), gate: Arc::clone(gate) })
     }
 }
 
 /// A file that row groups are written to, one after another.
 pub(crate) struct Writer {
-    file: FileWriter<BufWriter<File>>,
+    file: FileWriter<BufWriter<ReportedFile>>,
+    report: Report,
     path: PathBuf,
     gate: Arc<dyn Gate>,
 }
 
 impl Writer {
-    pub(crate) fn write(&mut self, group: &RowGroup) -> PolarsResult<()> {
+    pub(crate) fn write(&mut self, group: &RowGroup) -> io::Result<()> {
         self.gate.pass(Operation::Append, &self.path)?;
         let columns = group.columns.iter().map(|pages| {
             let pages = pages.iter().map(PolarsResult::Ok);
             Ok(DynStreamingIterator::new(fallible_streaming_iterator::convert(pages)))
         });
-        self.file.write(group.rows, DynIter::new(columns))
+        self.file.write(group.rows, DynIter::new(columns)).map_err(|error| self.report.reason(error))
     }
 
-    pub(crate) fn finish(mut self) -> PolarsResult<()> {
+    pub(crate) fn finish(mut self) -> io::Result<()> {
         self.gate.pass(Operation::Append, &self.path)?;
-        self.file.end(None).map(|_| ())
+        self.file.end(None).map(|_| ()).map_err(|error| self.report.reason(error))
     }
 }

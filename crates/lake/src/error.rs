@@ -384,11 +384,11 @@ impl LakeError {
             Self::ReleaseGone { whole: None, .. } => "no release is whole; 'medallion run --full-refresh' makes one",
             Self::Unfinished { source, .. } => return Some(unfinished_hint(source)),
             Self::Io { source, .. } => return io_hint(source),
+            Self::Delta { source, .. } => return no_room_hint(&source.to_string()),
             Self::InvalidRun { .. }
             | Self::InvalidFileName { .. }
             | Self::InvalidTable { .. }
             | Self::ForeignArea { .. }
-            | Self::Delta { .. }
             | Self::Json { .. } => return None,
         };
         Some(hint.to_owned())
@@ -404,11 +404,19 @@ impl LakeError {
 fn io_hint(source: &io::Error) -> Option<String> {
     let hint = match source.kind() {
         io::ErrorKind::PermissionDenied => "check who owns the lake's folders and which user runs medallion",
-        io::ErrorKind::StorageFull => "free space on the lake's disk and run again; published tables are as before",
         io::ErrorKind::ReadOnlyFilesystem => "the lake's disk is mounted read-only",
-        _ => return None,
+        _ => return no_room_hint(&source.to_string()),
     };
     Some(hint.to_owned())
+}
+
+/// What to do when the disk has no room, a quota is used up or a file may not be as large, if that is what a message of
+/// the operating system says, by itself or in that of a library.
+#[must_use]
+pub fn no_room_hint(message: &str) -> Option<String> {
+    // ENOSPC, EFBIG, EDQUOT: libraries keep no more of them than this.
+    let no_room = ["(os error 28)", "(os error 27)", "(os error 122)"].iter().any(|code| message.contains(code));
+    no_room.then(|| "free space on the lake's disk and run again; published tables are as before".to_owned())
 }
 
 /// Most failures pass; of those that do not, their own hint tells what to do.

@@ -20,7 +20,8 @@
 //!
 //! `place.rs` knows the folders and refuses links, `statistics.rs` turns Parquet footers into Delta statistics,
 //! `table_schema.rs` translates schemas. `disk.rs` makes all changes, so that they survive a power loss, `durable.rs`
-//! those of deltalake. Each first passes the gate of `gate.rs`, where tests let it fail.
+//! those of deltalake. Each first passes the gate of `gate.rs`, where tests let it fail. `reported.rs` keeps what the disk
+//! says to engines.
 
 mod commit;
 mod disk;
@@ -39,6 +40,7 @@ mod publish;
 mod published;
 mod recovery;
 mod release;
+mod reported;
 mod rollback;
 mod runs;
 mod staging;
@@ -49,7 +51,7 @@ mod testing;
 mod vacuum;
 
 pub use commit::{CommitInfo, CommitMode};
-pub use error::LakeError;
+pub use error::{LakeError, no_room_hint};
 pub use gate::{Gate, OpenGate, Operation};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
 pub use lock::{LakeLock, LockHolder};
@@ -59,6 +61,7 @@ pub use publish::{Publication, PublishedChange};
 pub use published::PublishedTable;
 pub use recovery::Recovery;
 pub use release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
+pub use reported::{Report, ReportedFile};
 pub use staging::StagedTable;
 pub use table_schema::{RetypedColumn, SchemaChange, schema_changes};
 pub use vacuum::{KEEP_RELEASES, Removed, VacuumOptions, Vacuumed, VacuumedTable};

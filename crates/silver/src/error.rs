@@ -74,10 +74,12 @@ pub enum SilverError {
         source: std::io::Error,
     },
     /// A Parquet file cannot be written.
-    #[error("table {table}: cannot write Parquet: {source}")]
+    #[error("table {table}: cannot write {}: {source}", path.display())]
     Parquet {
         /// The table.
         table: TableName,
+        /// The file.
+        path: std::path::PathBuf,
         /// Why.
         source: parquet::errors::ParquetError,
     },

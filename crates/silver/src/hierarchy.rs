@@ -52,8 +52,9 @@ impl HierarchyTask<'_> {
     /// If tables cannot be read or written, or there are more relationships than allowed.
     pub fn stage(&self, schema: &TableSchema, run_id: &str, area: &Url) -> Result<HierarchyReport, SilverError> {
         let hierarchy = self.read()?;
-        let file = parquet_file::create(self.name, &parquet_file::local_path(area).join("part-00000.parquet"))?;
-        let parquet = |source| SilverError::Parquet { table: self.name.clone(), source };
+        let path = parquet_file::local_path(area).join("part-00000.parquet");
+        let file = parquet_file::create(self.name, &path)?;
+        let parquet = |source| SilverError::Parquet { table: self.name.clone(), path: path.clone(), source };
         let mut writer = RelationshipWriter::new(file, schema, run_id).map_err(parquet)?;
         let limits = Limits { max_relationships: self.definition.max_relationships };
         let rows_out = hierarchy.relationships(limits, |batch| writer.write(batch)).map_err(|error| match error {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use medallion_lake::ReportedFile;
 use medallion_pipeline::{TableFiles, TableName, TableSchema};
 use polars::prelude::*;
 use url::Url;
@@ -70,13 +71,19 @@ fn empty(schema: &TableSchema, columns: &[&str]) -> PolarsResult<DataFrame> {
 /// Writes a frame as the only file of a staging area.
 pub(crate) fn write(table: &TableName, frame: &mut DataFrame, area: &Url) -> Result<(), SilverError> {
     let path = local_path(area).join(FILE);
-    let file = create(table, &path)?;
+    let file = ReportedFile::new(create(table, &path)?);
+    let report = file.report();
     ParquetWriter::new(file)
         .with_compression(ParquetCompression::Snappy)
         .with_row_group_size(Some(1 << 20))
         .finish(frame)
         .map(|_| ())
-        .map_err(|source| SilverError::Polars { table: table.clone(), action: "write its file", source })
+        .map_err(|error| SilverError::File {
+            table: table.clone(),
+            action: "write",
+            path,
+            source: report.reason(error),
+        })
 }
 
 /// Creates a file of a staging area.
