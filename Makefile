@@ -32,6 +32,11 @@ run: build ## Build, generate the reference customer, run its night, show tables
 test: ## Run all tests
 	$(CARGO) test --release --workspace --locked
 
+.PHONY: stress
+stress: ## Kill, interrupt and starve many runs, 200 or MEDALLION_STRESS=N, and compare with undisturbed ones
+	MEDALLION_STRESS=$(or $(MEDALLION_STRESS),200) $(CARGO) test --release --workspace --locked --test whole_program \
+		-- --nocapture kills:: together:: interrupts:: disk_full:: clock::
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use medallion_lake::{Gate, Lake, OpenGate, Operation};
 use medallion_pipeline::{Customer, Pipeline, PipelineFiles};
-use medallion_runner::{Event, Listener, RunError, RunOptions, RunResults};
+use medallion_runner::{Cause, Event, Interrupt, Listener, RunError, RunOptions, RunResults};
 use medallion_sql::SqlOptions;
 use tempfile::TempDir;
 
+use crate::nights::is_stress;
 use crate::rows::{Published, Rows};
 
 const SOURCES: [(&str, &str); 6] = [
@@ -70,6 +71,23 @@ impl Gate for Failing {
     }
 }
 
+/// Asks the run to stop at one operation.
+#[derive(Debug)]
+struct Interrupting {
+    at: u64,
+    interrupt: Interrupt,
+    passed: AtomicU64,
+}
+
+impl Gate for Interrupting {
+    fn pass(&self, _operation: Operation, _path: &Path) -> io::Result<()> {
+        if self.passed.fetch_add(1, Ordering::SeqCst) == self.at {
+            self.interrupt.ask();
+        }
+        Ok(())
+    }
+}
+
 struct Silent;
 
 impl Listener for Silent {
@@ -102,6 +120,10 @@ impl Site {
     }
 
     fn run(&self, gate: Arc<dyn Gate>) -> Result<RunResults, Box<RunError>> {
+        self.run_until(gate, Interrupt::default())
+    }
+
+    fn run_until(&self, gate: Arc<dyn Gate>, interrupt: Interrupt) -> Result<RunResults, Box<RunError>> {
         let options = RunOptions {
             customer: Customer::without_file("acme".parse().unwrap(), self.folder.path().join("drop")),
             pipeline: Arc::clone(&self.pipeline),
@@ -113,6 +135,7 @@ impl Site {
             accept_schema: BTreeSet::new(),
             accept_shrink: BTreeSet::new(),
             gate,
+            interrupt,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(medallion_runner::run(&options, Arc::new(Silent))).map_err(Box::new)
@@ -250,4 +273,52 @@ fn a_disk_that_fails_once_in_the_second_night() {
 #[test]
 fn a_crash_in_the_second_night() {
     fail_at_every_step(true, true);
+}
+
+#[test]
+fn an_interrupt_at_any_step_stops_the_run_or_comes_too_late() {
+    let whole = Site::new();
+    whole.run(Arc::new(OpenGate)).unwrap();
+    let first = whole.release_contents();
+    whole.second_night();
+    whole.run(Arc::new(OpenGate)).unwrap();
+    let second = whole.contents();
+    let (mut stopped, mut too_late) = (0, 0);
+    loop {
+        let site = Site::new();
+        site.run(Arc::new(OpenGate)).unwrap();
+        site.second_night();
+        let interrupt = Interrupt::default();
+        let at = (stopped + too_late) * if is_stress() { 1 } else { 4 };
+        let gate = Arc::new(Interrupting { at, interrupt: interrupt.clone(), passed: AtomicU64::new(0) });
+        let outcome = site.run_until(gate, interrupt.clone());
+        if !interrupt.is_asked() {
+            outcome.unwrap();
+            break;
+        }
+        let about = format!("step {at}");
+        assert!(!site.journal().exists(), "{about}");
+        match outcome {
+            Ok(results) => {
+                assert_eq!((results.release, site.latest_release()), (Some(2), 2), "{about}");
+                too_late += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error.cause, Cause::Interrupted), "{about}: {error}");
+                assert_eq!(too_late, 0, "{about}: who publishes goes to the end");
+                assert_eq!(site.latest_release(), 1, "{about}");
+                let seen = site.release_contents();
+                assert!(first.iter().all(|(table, rows)| rows.difference(&seen[table]).is_none()), "{about}");
+                for table in ["silver/people", "gold/dim_person"] {
+                    let folders = fs::read_dir(site.lake().join("acme").join(table)).unwrap().count();
+                    assert_eq!(folders, 2, "{about}: {table} has its log and the first night");
+                }
+                stopped += 1;
+            }
+        }
+        site.run(Arc::new(OpenGate)).unwrap();
+        site.check(&second, &about);
+        assert_eq!(site.latest_release(), 2, "{about}");
+    }
+    assert!(stopped > 5 && too_late > 5, "{stopped} steps before, {too_late} after");
 }

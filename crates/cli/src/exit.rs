@@ -14,6 +14,7 @@ pub(crate) enum Exit {
     Guard = 4,
     Counts = 5,
     Held = 7,
+    Interrupted = 130,
 }
 
 impl Exit {
@@ -24,6 +25,7 @@ impl Exit {
             Fault::Configuration => Self::Configuration,
             Fault::Guard => Self::Guard,
             Fault::Held => Self::Held,
+            Fault::Interrupted => Self::Interrupted,
         }
     }
 }

@@ -8,6 +8,7 @@ mod exit;
 mod library_lines;
 mod output;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -38,5 +39,11 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments, console: &Console) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the threads of this program")?;
-    Ok(runtime.block_on(commands::run(arguments, console))?)
+    let exit = runtime.block_on(async {
+        signals::survive_file_size_limits().context("cannot listen to signals")?;
+        Ok(commands::run(arguments, console).await?)
+    });
+    // What an interrupted run still computes is not waited for.
+    runtime.shutdown_background();
+    exit
 }

@@ -171,6 +171,7 @@ impl ProjectSettings {
                 accept_schema: run.accept_schema.iter().cloned().collect(),
                 accept_shrink: run.accept_shrink.iter().cloned().collect(),
                 gate: Arc::new(medallion_lake::OpenGate),
+                interrupt: medallion_runner::Interrupt::default(),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())

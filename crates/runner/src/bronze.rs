@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::arriving::{Arriving, StagedSource};
 use crate::batch::{Batches, files_of};
 use crate::error::Cause;
+use crate::interrupt::Interrupt;
 use crate::rejects;
 use crate::results::{Status, TableResult};
 
@@ -65,6 +66,7 @@ pub(crate) async fn take_in(
     pipeline: &Pipeline,
     drop: &Drop<'_>,
     options: &IngestOptions,
+    interrupt: &Interrupt,
     step: &mut BronzeStep,
 ) -> Result<(), Cause> {
     let published = published(lake, pipeline).await?;
@@ -80,6 +82,7 @@ pub(crate) async fn take_in(
         step.refused.extend(not_taken.refused);
     }
     let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
+    let cause = cause.or_else(|| interrupt.check().err());
     if let Some(cause) = cause {
         discard(lake, &staged);
         return Err(cause);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use medallion_bronze::BronzeError;
 use medallion_gold::GoldError;
-use medallion_lake::LakeError;
+use medallion_lake::{LakeError, no_room_hint};
 use medallion_pipeline::{CustomerId, DefinitionError};
 use medallion_silver::SilverError;
 use medallion_sql::{OutputError, SqlError};
@@ -22,7 +22,11 @@ pub struct RunError {
 
 /// What a lake says names the customer already.
 fn prefix(customer: &CustomerId, cause: &Cause) -> String {
-    if matches!(cause, Cause::Lake(_)) { String::new() } else { format!("customer {customer}: ") }
+    if matches!(cause, Cause::Lake(_) | Cause::Bronze(BronzeError::Lake(_))) {
+        String::new()
+    } else {
+        format!("customer {customer}: ")
+    }
 }
 
 /// What happened.
@@ -96,6 +100,17 @@ pub enum Cause {
         /// The lake.
         lake: String,
     },
+    /// The run published, and failed at the last step.
+    #[error("release {release} is published, but the results of its run are not there: {source}")]
+    Unrecorded {
+        /// The release.
+        release: u64,
+        /// Why.
+        source: Box<Cause>,
+    },
+    /// Somebody asked the run to stop.
+    #[error("the run was interrupted; silver and gold are as before, bronze has what was taken in by then")]
+    Interrupted,
     /// A worker of this program ended without a result.
     #[error("building {table} stopped unexpectedly: {message}; nothing was published")]
     Worker {
@@ -143,12 +158,19 @@ pub enum Fault {
     Guard,
     /// Another run holds the customer.
     Held,
+    /// Nobody's: somebody asked it to stop.
+    Interrupted,
 }
 
 impl RunError {
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
+        // Engines pass on what the disk said as a text.
+        self.own_hint().or_else(|| no_room_hint(&self.cause.to_string()))
+    }
+
+    fn own_hint(&self) -> Option<String> {
         match &self.cause {
             Cause::MissingSources { not_taken, .. } if !not_taken.is_empty() => {
                 Some("run again when the files are complete, or see docs/arrivals.md for what makes them so".to_owned())
@@ -174,6 +196,10 @@ impl RunError {
             Cause::Sql(error) => error.hint(),
             Cause::Definition(error) => error.hint(),
             Cause::Lake(error) => error.hint(),
+            Cause::Unrecorded { .. } => {
+                Some("the tables are complete; see to the lake's disk before the next run".to_owned())
+            }
+            Cause::Interrupted => Some("run it again: it goes on with what is in bronze".to_owned()),
             Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
             Cause::Worker { .. } => Some("this is a fault of medallion; report it with the run's results".to_owned()),
             Cause::Audit { .. } => Some(
@@ -199,6 +225,7 @@ impl RunError {
             | Cause::SchemaChange { .. } => Fault::Guard,
             Cause::Sql(error) if is_definition(error) => Fault::Configuration,
             Cause::Lake(LakeError::Held { .. }) => Fault::Held,
+            Cause::Interrupted => Fault::Interrupted,
             Cause::Lake(
                 LakeError::UnknownScheme { .. } | LakeError::InvalidLocation { .. } | LakeError::InvalidCustomer { .. },
             ) => Fault::Configuration,

@@ -19,6 +19,7 @@ use crate::build_key::build_key;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
 use crate::input::{Input, Inputs};
+use crate::interrupt::Interrupt;
 use crate::results::{Status, TableResult};
 
 /// What building needs.
@@ -30,6 +31,7 @@ pub(crate) struct Builder {
     pub gold: Arc<GoldOptions>,
     pub bronze: Arc<BTreeMap<TableName, CurrentBatch>>,
     pub listener: Arc<dyn Listener>,
+    pub interrupt: Interrupt,
     /// How many tables may be built at the same time.
     pub concurrency: usize,
     /// What is published, unless everything is to be built anew.
@@ -175,8 +177,8 @@ impl Builder {
 
     /// Stages one table on a worker of its own.
     async fn build(self, name: TableName, ready: Ready, build_key: String) -> Result<Built, Cause> {
-        let failed_name = name.to_string();
-        let task = tokio::spawn(async move {
+        let (failed_name, interrupt) = (name.to_string(), self.interrupt.clone());
+        let work = async move {
             let pipeline = Arc::clone(&self.pipeline);
             let Some(table) = pipeline.table(&name) else {
                 let message = "the pipeline does not have it".to_owned();
@@ -190,7 +192,8 @@ impl Builder {
                 inputs.insert(name, input.files(&self.lake, &self.session).await?.clone());
             }
             self.build_table(table, inputs, build_key).await
-        });
+        };
+        let task = tokio::spawn(async move { interrupt.unless_asked(work).await });
         task.await.map_err(|error| Cause::Worker { table: failed_name, message: error.to_string() })?
     }
 

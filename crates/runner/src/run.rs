@@ -7,11 +7,14 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{Gate, Lake, LakeError, Publication, PublishedChange, Release, ReleasedBatch, TableHashes};
+use medallion_lake::{
+    Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, ReleasedBatch, TableHashes,
+};
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
 use medallion_silver::rejects::Stage;
 use medallion_sql::{SqlOptions, SqlSession};
+use tokio::runtime::Handle;
 
 use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
@@ -19,6 +22,7 @@ use crate::build_key::pipeline_key;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
+use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
 use crate::rejects;
 use crate::results::{RunResults, SCHEMA, Status};
@@ -49,9 +53,13 @@ pub struct RunOptions {
     pub gate: Arc<dyn Gate>,
     /// Sources that may have far fewer records than in the last release.
     pub accept_shrink: BTreeSet<String>,
+    /// What can ask the run to stop.
+    pub interrupt: Interrupt,
 }
 
-/// Runs a customer. An error leaves the published tables as they were; its results are written all the same.
+/// Runs a customer. An error leaves the published tables as they were; its results are written all the same. A run that
+/// is interrupted may go on computing in the background, without effect; it then holds the customer until the process
+/// ends.
 ///
 /// # Errors
 /// If the customer could not be published.
@@ -59,7 +67,8 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
     let failed = |cause: Cause| RunError { customer: options.customer.id.clone(), cause };
     let now = Utc::now();
     let run = Run {
-        options,
+        options: options.clone(),
+        started: Instant::now(),
         run_id: run_id(now, options.customer.id.as_str()),
         now,
         as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
@@ -69,17 +78,27 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
     check(&options.pipeline).map_err(failed)?;
     let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
         .map_err(|error| failed(error.into()))?;
-    let _lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
-    let mut results = run.results();
-    let outcome = run.carry_out(&lake, &mut results).await;
-    results.seconds = (Utc::now() - now).as_seconds_f64();
-    if let Err(cause) = &outcome {
-        results.error = Some(cause.to_string());
+    let lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
+    let run = Arc::new(run);
+    // On a thread of its own: whatever it computes, an interrupt is heard.
+    let mut night = tokio::task::spawn_blocking({
+        let (run, lake, runtime) = (Arc::clone(&run), lake.clone(), Handle::current());
+        move || runtime.block_on(run.to_the_end(&lake))
+    });
+    let ended = tokio::select! {
+        biased;
+        ended = &mut night => Some(ended),
+        () = options.interrupt.patience_ended() => None,
+    };
+    options.interrupt.end_publishing();
+    match ended {
+        Some(Ok(outcome)) => outcome.map_err(failed),
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Some(Err(_)) | None => {
+            run.leave_behind(&lake, lock);
+            Err(failed(Cause::Interrupted))
+        }
     }
-    let written = write_results(&lake, &results);
-    outcome.map_err(failed)?;
-    written.map_err(failed)?;
-    Ok(results)
 }
 
 /// Everything about a pipeline that shows without data.
@@ -109,22 +128,51 @@ fn write_results(lake: &Lake, results: &RunResults) -> Result<(), Cause> {
     Ok(())
 }
 
-struct Run<'a> {
-    options: &'a RunOptions,
+struct Run {
+    options: RunOptions,
     run_id: String,
+    /// When it began by a clock that is never set.
+    started: Instant,
     now: DateTime<Utc>,
     as_of: NaiveDate,
     pipeline_key: String,
     listener: Arc<dyn Listener>,
 }
 
-impl Run<'_> {
+impl Run {
+    async fn to_the_end(&self, lake: &Lake) -> Result<RunResults, Cause> {
+        let mut results = self.results();
+        let outcome = self.carry_out(lake, &mut results).await;
+        results.seconds = self.started.elapsed().as_secs_f64();
+        if let Err(cause) = &outcome {
+            results.error = Some(cause.to_string());
+        }
+        let written = write_results(lake, &results);
+        outcome?;
+        match (written, results.release) {
+            (Ok(()), _) => Ok(results),
+            (Err(cause), None) => Err(cause),
+            (Err(cause), Some(release)) => Err(Cause::Unrecorded { release, source: Box::new(cause) }),
+        }
+    }
+
+    /// What a run that was interrupted still computes comes to nothing: it hears of it before it commits.
+    fn leave_behind(&self, lake: &Lake, lock: LakeLock) {
+        self.discard(lake);
+        let (seconds, error) = (self.started.elapsed().as_secs_f64(), Some(Cause::Interrupted.to_string()));
+        // Who interrupts does not care for the results as much as for the end.
+        let _ = write_results(lake, &RunResults { seconds, error, ..self.results() });
+        // It still has files open in the customer's folder: nobody may take them for leftovers.
+        std::mem::forget(lock);
+    }
+
     /// Fills `results` as far as it gets: what was taken in stands there even if the rest fails.
     async fn carry_out(&self, lake: &Lake, results: &mut RunResults) -> Result<(), Cause> {
         self.listener.on(&Event::Started { run_id: self.run_id.clone() });
         if let Some(recovery) = lake.recover().await? {
             self.teller().tell(recovery.to_string());
         }
+        self.options.interrupt.check()?;
         let last = lake.latest_release()?.map(Arc::new);
         let mut builder = self.builder(lake, last.clone())?;
         if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
@@ -133,6 +181,7 @@ impl Run<'_> {
         let mut step = self.take_in(lake, results).await?;
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
+        self.options.interrupt.check()?;
         self.guards(last.as_deref(), &current, results)?;
         if !self.options.resume {
             check_newer(lake, last.as_deref(), &current)?;
@@ -142,16 +191,12 @@ impl Run<'_> {
         results.layer_seconds.extend(seconds);
         self.teller().silver(&built);
         results.tables.extend(built.iter().map(|built| (built.name.clone(), built.result.clone())));
-        self.may_publish(&builder, last.as_deref(), &built, results).await.inspect_err(|_| self.discard(lake))?;
+        let audited = self.may_publish(&builder, last.as_deref(), &built, results);
+        let audited = self.options.interrupt.unless_asked(audited).await;
+        let may_begin = audited.and_then(|()| self.options.interrupt.begin_publishing());
+        may_begin.inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
-        self.replace_rejects(lake, &current, &built).await?;
-        let published = self.publish(lake, last.as_deref(), &built, released_batches(&current)).await;
-        let published = published.inspect_err(|cause| {
-            // What is begun will be finished from the staged files.
-            if !matches!(cause, Cause::Lake(LakeError::Unfinished { .. })) {
-                self.discard(lake);
-            }
-        })?;
+        let published = self.publish_built(lake, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
         if let Err(cause) = bronze::retire(lake, &self.options.pipeline, &step.batches, &self.ingest()).await {
             self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
@@ -163,6 +208,24 @@ impl Run<'_> {
         }
         results.status = Status::Success;
         Ok(())
+    }
+
+    /// What was built becomes visible, after what silver set aside; what cannot be published is cleared away.
+    async fn publish_built(
+        &self,
+        lake: &Lake,
+        last: Option<&Release>,
+        current: &BTreeMap<TableName, CurrentBatch>,
+        built: &[Built],
+    ) -> Result<Option<Release>, Cause> {
+        self.replace_rejects(lake, current, built).await?;
+        let published = self.publish(lake, last, built, released_batches(current)).await;
+        published.inspect_err(|cause| {
+            // What is begun will be finished from the staged files.
+            if !matches!(cause, Cause::Lake(LakeError::Unfinished { .. })) {
+                self.discard(lake);
+            }
+        })
     }
 
     /// Columns and rows of what is staged, before anything of it is visible.
@@ -200,7 +263,8 @@ impl Run<'_> {
         self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
         let drop = Drop { folder: &customer.source, arrival: &customer.arrival };
         let mut step = BronzeStep::default();
-        let taken_in = bronze::take_in(lake, pipeline, &drop, &self.ingest(), &mut step).await;
+        let interrupt = &self.options.interrupt;
+        let taken_in = bronze::take_in(lake, pipeline, &drop, &self.ingest(), interrupt, &mut step).await;
         results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
         self.teller().bronze(&step);
         results.unclaimed_files = std::mem::take(&mut step.unclaimed);
@@ -263,6 +327,7 @@ impl Run<'_> {
                 run_id: self.run_id.clone(),
             }),
             bronze: Arc::default(),
+            interrupt: self.options.interrupt.clone(),
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
             last: last.filter(|_| !self.options.full_refresh),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use medallion_pipeline::Layer;
-use medallion_runner::{Listener, RunOptions, RunResults};
+use medallion_runner::{Interrupt, Listener, RunOptions, RunResults};
 use serde_json::json;
 
 use crate::arguments::{Format, GlobalArguments, RunArguments};
@@ -11,6 +11,7 @@ use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
 use crate::settings::ProjectSettings;
+use crate::signals;
 
 pub(crate) async fn run(
     global: &GlobalArguments,
@@ -18,39 +19,67 @@ pub(crate) async fn run(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let settings = ProjectSettings::read(global)?;
-    let customers = settings.run_options(arguments)?;
-    let several = customers.len() > 1;
-    let mut failures: Vec<Exit> = Vec::new();
-    let mut done = 0_usize;
-    let mut unwritten = None;
-    for options in customers {
+    let mut customers = settings.run_options(arguments)?.into_iter();
+    let all = customers.len();
+    let interrupt = Interrupt::default();
+    signals::pass_on(&interrupt, console)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot listen to signals: {error}")))?;
+    let mut outcomes = Outcomes::default();
+    for options in customers.by_ref() {
         let outcome = match options {
-            Ok(options) => run_customer(&options, console).await,
+            Ok(options) => run_customer(&RunOptions { interrupt: interrupt.clone(), ..options }, console).await,
             Err(failure) => Err(failure),
         };
+        let is_interrupted = interrupt.is_asked();
         match outcome {
             Ok(results) => {
-                done += 1;
+                outcomes.done += 1;
+                if is_interrupted {
+                    let customer = &results.customer;
+                    console.note(&format!("customer {customer}: the interrupt came too late, the run is complete"));
+                }
                 // The release is published, and further customers wait: a full disk behind stdout must not stop them.
                 if let Some(failure) = (!global.quiet).then(|| summary(&results).err()).flatten() {
-                    unwritten.get_or_insert(failure);
+                    outcomes.unwritten.get_or_insert(failure);
                 }
             }
             Err(failure) => {
                 console.failure(&failure);
-                failures.push(failure.exit);
+                outcomes.failures.push(failure.exit);
             }
         }
+        if is_interrupted {
+            break;
+        }
     }
-    if let Some(failure) = unwritten {
-        return Err(failure);
+    match customers.len() {
+        0 => outcomes.exit(),
+        left => Err(Failure::new(Exit::Interrupted, format!("interrupted: {left} of {all} customers were not run"))),
     }
-    Ok(match failures.as_slice() {
-        [] => Exit::Done,
-        [only] if !several => *only,
-        _ if done == 0 => Exit::Failed,
-        _ => Exit::SomeFailed,
-    })
+}
+
+/// How the customers' runs ended.
+#[derive(Default)]
+struct Outcomes {
+    done: usize,
+    failures: Vec<Exit>,
+    /// Why a summary could not be written.
+    unwritten: Option<Failure>,
+}
+
+impl Outcomes {
+    fn exit(self) -> Result<Exit, Failure> {
+        if let Some(failure) = self.unwritten {
+            return Err(failure);
+        }
+        Ok(match self.failures.as_slice() {
+            [] => Exit::Done,
+            [only] if self.done == 0 => *only,
+            several if several.contains(&Exit::Interrupted) => Exit::Interrupted,
+            _ if self.done == 0 => Exit::Failed,
+            _ => Exit::SomeFailed,
+        })
+    }
 }
 
 async fn run_customer(options: &RunOptions, console: &Console) -> Result<RunResults, Failure> {
