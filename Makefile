@@ -13,7 +13,7 @@ CHECK := $(TARGET)/reference-check
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .PHONY: build
 build: ## Build the program into target/release/medallion
@@ -62,6 +62,10 @@ ci: fmt-check test counts lint ## Everything a change has to pass
 .PHONY: bench
 bench: build ## Compare with the DuckDB implementation: same tables, how many times as fast (needs Python, see benches/peers)
 	python3 benches/compare.py --medallion $(MEDALLION)
+
+.PHONY: bench-hierarchy
+bench-hierarchy: build ## Close 267,859 users and a chain of 20,000, compare with DuckDB and NetworkX (needs Python, see benches/peers)
+	python3 benches/hierarchy.py --medallion $(MEDALLION)
 
 .PHONY: clean-data
 clean-data: ## Remove the generated exports and lake of `make run`

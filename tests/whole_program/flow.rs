@@ -25,6 +25,7 @@ macro_rules! cases {
 }
 
 cases!(
+    deep_hierarchy,
     empty_required_file,
     encodings,
     fiscal_july,

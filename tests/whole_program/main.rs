@@ -12,6 +12,7 @@ mod disk_full;
 mod exit_codes;
 mod faults;
 mod flow;
+mod hierarchies;
 mod interrupts;
 mod kills;
 mod layers;

@@ -1,24 +1,22 @@
 //! Hierarchies and what is odd in them: the closure of `closure`, read from and written to tables.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
 use medallion_pipeline::definition::HierarchyTable;
-use medallion_pipeline::{ColumnType, TableFiles, TableName, TableSchema};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use medallion_pipeline::{TableFiles, TableName, TableSchema};
 use polars::prelude::{Column, DataFrame};
 use url::Url;
 
 use crate::cleanse::RuleFinding;
-use crate::closure::{ClosureError, Edge, Hierarchy, Limits, RelationshipBatch, RelationshipType};
+use crate::closure::{ClosureError, Edge, Hierarchy, Limits};
 use crate::error::SilverError;
 use crate::parquet_file;
+use file::RelationshipFile;
+
+mod file;
+#[cfg(test)]
+mod tests;
+mod text_runs;
 
 /// How many examples of a kind the summary of findings gives.
 const SAMPLES: usize = 20;
@@ -55,7 +53,8 @@ impl HierarchyTask<'_> {
         let path = parquet_file::local_path(area).join("part-00000.parquet");
         let file = parquet_file::create(self.name, &path)?;
         let parquet = |source| SilverError::Parquet { table: self.name.clone(), path: path.clone(), source };
-        let mut writer = RelationshipWriter::new(file, schema, run_id).map_err(parquet)?;
+        let labelled = self.definition.columns.label.is_some();
+        let mut writer = RelationshipFile::new(file, schema, labelled, run_id).map_err(parquet)?;
         let limits = Limits { max_relationships: self.definition.max_relationships };
         let rows_out = hierarchy.relationships(limits, |batch| writer.write(batch)).map_err(|error| match error {
             ClosureError::TooMany { limit, .. } => {
@@ -185,46 +184,4 @@ pub fn stage_findings(
 fn longs(frame: &DataFrame, column: &str, table: &TableName) -> Result<Vec<Option<i64>>, SilverError> {
     let failed = |source| SilverError::Polars { table: table.clone(), action: "read ids", source };
     Ok(frame.column(column).and_then(Column::i64).map_err(failed)?.iter().collect())
-}
-
-/// Streams batches of relationships into a Parquet file.
-struct RelationshipWriter {
-    writer: ArrowWriter<File>,
-    schema: Arc<Schema>,
-    labelled: bool,
-    run_id: String,
-}
-
-impl RelationshipWriter {
-    fn new(file: File, table: &TableSchema, run_id: &str) -> Result<Self, ParquetError> {
-        let field = |column: &medallion_pipeline::Column| {
-            let long = column.data_type == ColumnType::Long;
-            Field::new(&column.name, if long { DataType::Int64 } else { DataType::Utf8 }, true)
-        };
-        let schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
-        // child, ancestor, relationship_type, depth, [label,] _run_id
-        Ok(Self { writer, labelled: schema.fields().len() == 6, schema, run_id: run_id.to_owned() })
-    }
-
-    fn write(&mut self, batch: &RelationshipBatch) -> Result<(), ParquetError> {
-        let kinds = batch.depth.iter().map(|depth| RelationshipType::of_depth(*depth).as_str());
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(batch.child.clone())),
-            Arc::new(Int64Array::from(batch.ancestor.clone())),
-            Arc::new(StringArray::from_iter_values(kinds)),
-            Arc::new(Int64Array::from_iter_values(batch.depth.iter().map(|depth| i64::from(*depth)))),
-        ];
-        if self.labelled {
-            columns.push(Arc::new(Int64Array::from(batch.label.clone())));
-        }
-        let run_ids = std::iter::repeat_n(self.run_id.as_str(), batch.len());
-        columns.push(Arc::new(StringArray::from_iter_values(run_ids)));
-        self.writer.write(&RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
-    }
-
-    fn close(self) -> Result<(), ParquetError> {
-        self.writer.close().map(|_| ())
-    }
 }

@@ -8,7 +8,7 @@ use petgraph::Directed;
 use petgraph::algo::condensation;
 use petgraph::graph::{Graph, NodeIndex};
 
-use super::graph::ParentGraph;
+use super::graph::{ParentGraph, Step};
 
 /// In [`Components::of`]: not looked at yet.
 const UNSEEN: u32 = u32::MAX;
@@ -70,10 +70,10 @@ impl Components {
                 }
                 self.of[at as usize] = TANGLED;
                 walked.push(at);
-                match graph.parents(at) {
-                    [] => break Some(None),
-                    [parent] => at = *parent,
-                    _ => break None,
+                match graph.step(at) {
+                    Step::Root => break Some(None),
+                    Step::To(parent) => at = parent,
+                    Step::Fork => break None,
                 }
             };
             if let Some(mut only_parent) = above {

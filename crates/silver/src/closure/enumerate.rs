@@ -1,5 +1,7 @@
 //! The rows of the closure: first how many there are, then the rows themselves.
 
+use std::mem;
+
 use super::components::Bounds;
 use super::graph::{LabelledParent, ParentGraph};
 use super::search::{Labels, Search};
@@ -17,7 +19,7 @@ impl Hierarchy {
     pub fn relationships<E: std::error::Error + 'static>(
         &self,
         limits: Limits,
-        emit: impl FnMut(&RelationshipBatch) -> Result<(), E>,
+        emit: impl FnMut(RelationshipBatch) -> Result<(), E>,
     ) -> Result<u64, ClosureError<E>> {
         let limit = limits.max_relationships;
         self.stay_within(limit).map_err(|at_least| ClosureError::TooMany { limit, at_least })?;
@@ -101,7 +103,7 @@ impl Hierarchy {
         }
     }
 
-    fn write_rows<E, F: FnMut(&RelationshipBatch) -> Result<(), E>>(&self, mut writer: Writer<F>) -> Result<u64, E> {
+    fn write_rows<E, F: FnMut(RelationshipBatch) -> Result<(), E>>(&self, mut writer: Writer<F>) -> Result<u64, E> {
         let mut labels = Labels::default();
         let mut search = Search::new(&self.graph);
         for index in self.graph.indices() {
@@ -133,23 +135,20 @@ struct Writer<F> {
     written: u64,
 }
 
-impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
+impl<E, F: FnMut(RelationshipBatch) -> Result<(), E>> Writer<F> {
     fn new(emit: F) -> Self {
-        let batch = RelationshipBatch {
-            child: Vec::with_capacity(BATCH_ROWS),
-            ancestor: Vec::with_capacity(BATCH_ROWS),
-            depth: Vec::with_capacity(BATCH_ROWS),
-            label: Vec::with_capacity(BATCH_ROWS),
-        };
-        Self { batch, emit, written: 0 }
+        Self { batch: empty_batch(), emit, written: 0 }
     }
 
     #[inline]
     fn push(&mut self, child: i64, ancestor: i64, depth: u32, label: Option<i64>) -> Result<(), E> {
+        if label.is_none() {
+            self.batch.unlabelled.push(self.batch.len());
+        }
         self.batch.child.push(child);
         self.batch.ancestor.push(ancestor);
-        self.batch.depth.push(depth);
-        self.batch.label.push(label);
+        self.batch.depth.push(i64::from(depth));
+        self.batch.label.push(label.unwrap_or(0));
         if self.batch.len() == BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
@@ -159,11 +158,9 @@ impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
         if let [LabelledParent { label, .. }] = edges {
             return self.push_labelled_line(graph, child, length, *label);
         }
-        let mut ancestor = child;
-        for depth in 1..=length as u32 {
-            ancestor = graph.first_parent(ancestor);
+        for (depth, ancestor) in (1..=length as u32).zip(graph.line(child)) {
             for edge in edges {
-                self.push(graph.id(child), graph.id(ancestor), depth, edge.label)?;
+                self.push(graph.id(child), ancestor, depth, edge.label)?;
             }
         }
         Ok(())
@@ -177,20 +174,20 @@ impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
         length: usize,
         label: Option<i64>,
     ) -> Result<(), E> {
-        let mut ancestor = child;
+        let mut line = graph.line(child);
         let mut done = 0;
         while done < length {
-            let rows = (length - done).min(BATCH_ROWS - self.batch.len());
-            let filled = self.batch.len() + rows;
-            self.batch.child.resize(filled, graph.id(child));
-            self.batch.label.resize(filled, label);
-            self.batch.depth.extend(done as u32 + 1..=(done + rows) as u32);
-            self.batch.ancestor.extend((0..rows).map(|_| {
-                ancestor = graph.first_parent(ancestor);
-                graph.id(ancestor)
-            }));
+            let begin = self.batch.len();
+            let rows = (length - done).min(BATCH_ROWS - begin);
+            if label.is_none() {
+                self.batch.unlabelled.extend(begin..begin + rows);
+            }
+            self.batch.child.resize(begin + rows, graph.id(child));
+            self.batch.label.resize(begin + rows, label.unwrap_or(0));
+            self.batch.depth.extend(done as i64 + 1..=(done + rows) as i64);
+            self.batch.ancestor.extend(line.by_ref().take(rows));
             done += rows;
-            if filled == BATCH_ROWS {
+            if begin + rows == BATCH_ROWS {
                 self.flush()?;
             }
         }
@@ -198,13 +195,9 @@ impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
     }
 
     fn flush(&mut self) -> Result<(), E> {
-        (self.emit)(&self.batch)?;
-        self.written += self.batch.len() as u64;
-        self.batch.child.clear();
-        self.batch.ancestor.clear();
-        self.batch.depth.clear();
-        self.batch.label.clear();
-        Ok(())
+        let batch = mem::replace(&mut self.batch, empty_batch());
+        self.written += batch.len() as u64;
+        (self.emit)(batch)
     }
 
     fn finish(mut self) -> Result<u64, E> {
@@ -213,4 +206,9 @@ impl<E, F: FnMut(&RelationshipBatch) -> Result<(), E>> Writer<F> {
         }
         Ok(self.written)
     }
+}
+
+fn empty_batch() -> RelationshipBatch {
+    let column = || Vec::with_capacity(BATCH_ROWS);
+    RelationshipBatch { child: column(), ancestor: column(), depth: column(), label: column(), unlabelled: Vec::new() }
 }

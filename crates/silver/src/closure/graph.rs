@@ -2,7 +2,7 @@
 
 use super::Edge;
 
-/// Stands for "no parent" in [`ParentGraph::first_parent`].
+/// Stands for "nobody".
 const NONE: u32 = u32::MAX;
 
 /// Child -> parent edges, grouped by child.
@@ -15,12 +15,77 @@ pub(super) struct ParentGraph {
     /// Where each child's distinct parents begin in `parents`; one entry more than ids.
     parent_starts: Vec<usize>,
     parents: Vec<u32>,
-    /// The first of each child's parents once more, for walks that touch one array only.
-    first_parents: Vec<u32>,
+    lines: Lines,
     /// Where each child's edges begin in `edges`; one entry more than ids.
     edge_starts: Vec<usize>,
     edges: Vec<LabelledParent>,
     self_parents: Vec<u32>,
+}
+
+/// The lines of single parents, close together in memory: there are far fewer parents than ids.
+#[derive(Debug)]
+struct Lines {
+    /// By index of the child.
+    first: Vec<Above>,
+    /// By number of the parent whose own parent comes next; parents are numbered among themselves.
+    further: Vec<Above>,
+}
+
+/// A single parent.
+#[derive(Debug, Clone, Copy)]
+struct Above {
+    id: i64,
+    /// The number of this parent, [`NONE`] where there is no single parent.
+    number: u32,
+}
+
+impl Lines {
+    fn new(ids: &[i64], parent_starts: &[usize], parents: &[u32]) -> Self {
+        let mut numbers = vec![NONE; ids.len()];
+        for &parent in parents {
+            numbers[parent as usize] = 0;
+        }
+        for (number, of_parent) in numbers.iter_mut().filter(|number| **number == 0).enumerate() {
+            *of_parent = number as u32;
+        }
+        let above = |range: &[usize]| match parents[range[0]..range[1]] {
+            [parent] => Above { id: ids[parent as usize], number: numbers[parent as usize] },
+            _ => Above { id: 0, number: NONE },
+        };
+        let first: Vec<Above> = parent_starts.windows(2).map(above).collect();
+        let further = first.iter().zip(&numbers).filter(|(_, number)| **number != NONE).map(|(above, _)| *above);
+        let further = further.collect();
+        Self { first, further }
+    }
+}
+
+/// A walk along a line.
+#[derive(Debug)]
+pub(super) struct Line<'graph> {
+    lines: &'graph Lines,
+    next: Above,
+}
+
+impl Iterator for Line<'_> {
+    type Item = i64;
+
+    #[inline]
+    fn next(&mut self) -> Option<i64> {
+        let Above { id, number } = self.next;
+        if number == NONE {
+            return None;
+        }
+        self.next = self.lines.further[number as usize];
+        Some(id)
+    }
+}
+
+/// How a walk upwards goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Root,
+    To(u32),
+    Fork,
 }
 
 /// A parent and the label it is reached through; ordered by parent, then label.
@@ -49,11 +114,8 @@ impl ParentGraph {
         self_parents.dedup();
         let (edge_starts, edges) = group_by_child(ids.len(), &indexed);
         let (parent_starts, parents) = distinct_parents(&edge_starts, &edges);
-        let first_parents = parent_starts
-            .windows(2)
-            .map(|range| parents[range[0]..range[1]].first().copied().unwrap_or(NONE))
-            .collect();
-        Self { ids, positions, is_node, parent_starts, parents, first_parents, edge_starts, edges, self_parents }
+        let lines = Lines::new(&ids, &parent_starts, &parents);
+        Self { ids, positions, is_node, parent_starts, parents, lines, edge_starts, edges, self_parents }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -65,6 +127,7 @@ impl ParentGraph {
         0..self.ids.len() as u32
     }
 
+    #[inline]
     pub(super) fn id(&self, index: u32) -> i64 {
         self.ids[index as usize]
     }
@@ -83,10 +146,20 @@ impl ParentGraph {
         &self.parents[self.parent_starts[child]..self.parent_starts[child + 1]]
     }
 
-    /// The lowest of the parents. Meant for children known to have one.
     #[inline]
-    pub(super) fn first_parent(&self, child: u32) -> u32 {
-        self.first_parents[child as usize]
+    pub(super) fn step(&self, child: u32) -> Step {
+        let child = child as usize;
+        match self.parents[self.parent_starts[child]..self.parent_starts[child + 1]] {
+            [] => Step::Root,
+            [parent] => Step::To(parent),
+            _ => Step::Fork,
+        }
+    }
+
+    /// The ids above a child as far as everybody has one parent; endless in a cycle.
+    #[inline]
+    pub(super) fn line(&self, child: u32) -> Line<'_> {
+        Line { lines: &self.lines, next: self.lines.first[child as usize] }
     }
 
     /// Distinct (parent, label) pairs of a child, ascending, without the child itself.

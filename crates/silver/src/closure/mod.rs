@@ -108,10 +108,12 @@ pub struct RelationshipBatch {
     pub child: Vec<i64>,
     /// The id above.
     pub ancestor: Vec<i64>,
-    /// Length of the shortest way; [`RelationshipType::of_depth`] gives the type.
-    pub depth: Vec<u32>,
-    /// The child's label through which that way goes.
-    pub label: Vec<Option<i64>>,
+    /// Length of the shortest way; [`RelationshipType::of_depth`] gives the type. 64 bits, as tables store it.
+    pub depth: Vec<i64>,
+    /// The child's label through which that way goes; 0 where there is none.
+    pub label: Vec<i64>,
+    /// The rows without a label, ascending.
+    pub unlabelled: Vec<usize>,
 }
 
 impl RelationshipBatch {
@@ -129,8 +131,11 @@ impl RelationshipBatch {
 
     /// The rows one by one.
     pub fn rows(&self) -> impl Iterator<Item = Relationship> + '_ {
-        let columns = self.child.iter().zip(&self.ancestor).zip(&self.depth).zip(&self.label);
-        columns.map(|(((&child, &ancestor), &depth), &label)| Relationship { child, depth, ancestor, label })
+        let mut unlabelled = self.unlabelled.iter().copied().peekable();
+        (0..self.len()).map(move |row| {
+            let label = unlabelled.next_if_eq(&row).is_none().then(|| self.label[row]);
+            Relationship { child: self.child[row], depth: self.depth[row] as u32, ancestor: self.ancestor[row], label }
+        })
     }
 }
 

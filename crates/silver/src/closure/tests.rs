@@ -1,4 +1,5 @@
-//! Every rule on a hierarchy small enough to write its rows by hand; `properties` compares with a plain search.
+//! Every rule on a hierarchy small enough to write its rows by hand; `properties` compares with a plain search, `large`
+//! has the sizes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -232,7 +233,7 @@ fn ids_far_apart_are_told_apart() {
 #[test]
 fn the_limit_counts_all_rows_and_is_decided_before_the_first() {
     let hierarchy = Hierarchy::new(1..=3, &[edge(2, 1, 20), edge(3, 2, 30)]);
-    let never = |_: &RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
+    let never = |_: RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
     let error = hierarchy.relationships(Limits { max_relationships: 5 }, never).unwrap_err();
     assert!(matches!(error, ClosureError::TooMany { limit: 5, at_least: 6 }));
     assert!(error.to_string().contains("max_relationships is 5"));

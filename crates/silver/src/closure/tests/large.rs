@@ -7,7 +7,7 @@ fn chain(length: i64) -> (std::ops::RangeInclusive<i64>, Vec<Edge>) {
 }
 
 fn refuse(hierarchy: &Hierarchy) -> u64 {
-    let never = |_: &RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
+    let never = |_: RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
     match hierarchy.relationships(Limits { max_relationships: 500_000_000 }, never) {
         Err(ClosureError::TooMany { limit: 500_000_000, at_least }) => at_least,
         other => panic!("not refused: {other:?}"),
@@ -32,6 +32,42 @@ fn a_chain_of_20000_is_streamed_in_small_batches() {
     });
     assert_eq!(count.unwrap(), 20_000 + 20_000 * 19_999 / 2);
     assert_eq!(next, (20_001, 0));
+}
+
+#[test]
+fn a_chain_of_20000_with_two_labels_and_mixed_ids_has_the_rows_of_a_walk() {
+    let mut ids: Vec<i64> = (0..20_000).collect();
+    ids.sort_by_key(|id| id * 7_919 % 20_011);
+    let mut edges: Vec<Edge> = ids.windows(2).map(|pair| edge(pair[0], pair[1], pair[0] + 1)).collect();
+    edges.push(edge(ids[3], ids[4], 50_000));
+    let hierarchy = Hierarchy::new(ids.iter().copied(), &edges);
+    let position: std::collections::HashMap<i64, usize> = ids.iter().copied().zip(0..).collect();
+    let mut rows_of = vec![0; ids.len()];
+    let count = hierarchy.relationships::<Infallible>(NO_LIMIT, |batch| {
+        for row in batch.rows() {
+            let child = position[&row.child];
+            assert_eq!(ids[child + row.depth as usize], row.ancestor);
+            let own = row.label == Some(row.child + 1);
+            assert!(if row.depth == 0 {
+                row.label.is_none()
+            } else {
+                own || (child == 3 && row.label == Some(50_000))
+            });
+            rows_of[child] += 1;
+        }
+        Ok(())
+    });
+    let expected = |child: usize| if child == 3 { 1 + 2 * (19_999 - 3) } else { 20_000 - child };
+    assert!(rows_of.iter().enumerate().all(|(child, &rows)| rows == expected(child)));
+    assert_eq!(count.unwrap(), rows_of.iter().sum::<usize>() as u64);
+}
+
+#[test]
+fn a_chain_of_20000_has_an_outlier_per_id_beyond_the_depth_expected() {
+    let (nodes, edges) = chain(20_000);
+    let findings = Hierarchy::new(nodes, &edges).findings(20);
+    assert!(findings.iter().all(|finding| finding.kind == FindingKind::DepthOutlier));
+    assert!(findings.iter().map(|finding| finding.id).eq(1..=20_000 - 21));
 }
 
 #[test]
@@ -91,7 +127,7 @@ fn a_lattice_is_counted_before_it_is_streamed() {
     let hierarchy = lattice(30, 10);
     let count = hierarchy.relationships::<Infallible>(Limits { max_relationships: rows }, |_| Ok(()));
     assert_eq!(count.unwrap(), rows);
-    let never = |_: &RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
+    let never = |_: RelationshipBatch| -> Result<(), Infallible> { panic!("rows were handed out") };
     let refused = hierarchy.relationships(Limits { max_relationships: rows - 1 }, never);
     assert!(matches!(refused, Err(ClosureError::TooMany { at_least, .. }) if at_least == rows));
 }

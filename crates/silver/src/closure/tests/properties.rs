@@ -1,4 +1,7 @@
-//! Random hierarchies against a plain breadth-first search per edge that shares nothing with the module.
+//! Random hierarchies against a plain breadth-first search per child and label that shares nothing with the module.
+//!
+//! Each property tries 64 cases; `PROPTEST_CASES=10000 cargo test --release --locked -p medallion -p medallion-silver
+//! --lib closure::tests::properties` tries 10,000, which takes minutes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -47,16 +50,34 @@ impl Source {
         let mut rows = BTreeSet::new();
         for child in self.ids() {
             rows.insert(Relationship { child, depth: 0, ancestor: child, label: None });
-            for (ancestor, shortest) in self.distances(child) {
-                for edge in self.edges.iter().filter(|edge| edge.child == child && edge.parent != child) {
-                    let through_edge = self.distances(edge.parent).get(&ancestor).map(|distance| distance + 1);
-                    if ancestor != child && through_edge == Some(shortest) {
-                        rows.insert(Relationship { child, depth: shortest, ancestor, label: edge.label });
+            let shortest = self.distances(child);
+            for edge in self.edges.iter().filter(|edge| edge.child == child && edge.parent != child) {
+                for (ancestor, distance) in self.distances(edge.parent) {
+                    let depth = distance + 1;
+                    if ancestor != child && shortest[&ancestor] == depth {
+                        rows.insert(Relationship { child, depth, ancestor, label: edge.label });
                     }
                 }
             }
         }
         rows.into_iter().collect()
+    }
+
+    /// The path of ids from the root down to an id, as sources write it; for forests only.
+    fn path(&self, id: i64) -> Vec<i64> {
+        let mut path = vec![id];
+        while let Some(parent) = self.parents(path[path.len() - 1]).first() {
+            path.push(*parent);
+        }
+        path.reverse();
+        path
+    }
+
+    /// Whether a path says of an id what the parents say: every step down is one, from a root to the id.
+    fn agrees(&self, id: i64, path: &[i64]) -> bool {
+        let (Some(first), Some(last)) = (path.first(), path.last()) else { return false };
+        let steps = path.iter().zip(&path[1..]).all(|(above, below)| self.parents(*below).contains(above));
+        *last == id && steps && self.parents(*first).is_empty()
     }
 
     /// Length of the shortest cycle through an id.
@@ -118,11 +139,30 @@ fn acyclic() -> impl Strategy<Value = Source> {
     })
 }
 
+/// A long line with its ids mixed, and a few edges anywhere: forks, cycles that begin far up, knots of them.
+fn deep() -> impl Strategy<Value = Source> {
+    let extra = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3i64), 0..4);
+    let ids = (30..60i64).prop_flat_map(|length| Just((0..length).collect::<Vec<i64>>()).prop_shuffle());
+    spread((ids, extra).prop_map(|(ids, extra)| {
+        let mut edges: Vec<Edge> = ids.windows(2).map(|pair| edge(pair[0], pair[1], pair[0])).collect();
+        edges.extend(extra.iter().map(|(child, parent, label)| edge(*child.get(&ids), *parent.get(&ids), *label)));
+        Source { nodes: ids, edges }
+    }))
+}
+
 fn any_source() -> impl Strategy<Value = Source> {
-    prop_oneof![forest(), acyclic(), tangle(18), tangle(45)]
+    prop_oneof![3 => forest(), 3 => acyclic(), 3 => tangle(18), 3 => tangle(45), 1 => deep()]
+}
+
+/// A few cases, unless `PROPTEST_CASES` says how many.
+fn config() -> ProptestConfig {
+    let told = std::env::var_os("PROPTEST_CASES").is_some();
+    if told { ProptestConfig::default() } else { ProptestConfig::with_cases(64) }
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn rows_are_those_of_a_plain_search(source in any_source()) {
         let rows = closure(&source.hierarchy());
@@ -209,14 +249,53 @@ proptest! {
     fn only_the_true_path_of_a_forest_is_fine(source in forest(), wrong in any::<prop::sample::Index>()) {
         let hierarchy = source.hierarchy();
         for &id in &source.nodes {
-            let distances = source.distances(id).into_iter();
-            let mut by_distance: Vec<(u32, i64)> = distances.map(|(id, far)| (far, id)).collect();
-            by_distance.sort_unstable_by(|left, right| right.cmp(left));
-            let path: Vec<i64> = by_distance.into_iter().map(|(_, id)| id).collect();
+            let path = source.path(id);
             prop_assert!(hierarchy.path_findings([(id, path.clone())]).is_empty());
             let mut shorter = path.clone();
             shorter.remove(wrong.index(path.len()));
             prop_assert_eq!(hierarchy.path_findings([(id, shorter)]).len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_rows_of_a_forest_are_those_of_its_paths(source in forest()) {
+        let mut expected = BTreeSet::new();
+        for &id in &source.nodes {
+            let label = source.edges.iter().find(|edge| edge.child == id).and_then(|edge| edge.label);
+            for (depth, &ancestor) in (0..).zip(source.path(id).iter().rev()) {
+                let label = label.filter(|_| depth > 0);
+                expected.insert(Relationship { child: id, depth, ancestor, label });
+            }
+        }
+        prop_assert_eq!(closure(&source.hierarchy()), expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn paths_that_do_not_agree_are_found(
+        source in any_source(),
+        choices in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ends_in_id in prop::bool::weighted(0.8),
+    ) {
+        let ids: Vec<i64> = source.ids().into_iter().collect();
+        prop_assume!(!ids.is_empty());
+        let hierarchy = source.hierarchy();
+        for &id in &ids {
+            // Up along the parents for as long as there are choices, then perhaps some other id.
+            let mut path = vec![id];
+            for choice in &choices {
+                let parents: Vec<i64> = source.parents(path[0]).into_iter().collect();
+                let any = choice.index(5) == 0;
+                let above = if any || parents.is_empty() { &ids } else { &parents };
+                if !parents.is_empty() || any {
+                    path.insert(0, *choice.get(above));
+                }
+            }
+            if !ends_in_id {
+                path.pop();
+            }
+            let found = hierarchy.path_findings([(id, path.clone())]);
+            prop_assert_eq!(found.is_empty(), source.agrees(id, &path), "{} {:?}", id, path);
+            prop_assert!(found.iter().all(|finding| finding.kind == FindingKind::PathMismatch && finding.id == id));
         }
     }
 }
