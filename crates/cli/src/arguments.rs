@@ -21,6 +21,10 @@ const SIZES: &str = "\
 The profiles differ in size: customer-b writes about 390 MB, customer-j about 9 GB. With --scale 0.01 it is \
 a hundredth of that.";
 
+const REJECTS: &str = "\
+Example:
+  medallion rejects -c acme silver.users --format json";
+
 /// Turns nightly CSV exports into a medallion lakehouse: bronze, silver and gold Delta tables.
 #[derive(Debug, Parser)]
 #[command(name = "medallion", version, after_help = EXAMPLES, propagate_version = true)]
@@ -162,6 +166,18 @@ pub(crate) enum Command {
         /// TOML file with a [counts] table
         #[arg(long, value_name = "FILE")]
         counts: PathBuf,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
+    /// Show what was set aside of a customer's records, by rule and reason
+    ///
+    /// The rejects of the batches that the last release was built from, with the first records of each kind. All of
+    /// them are in bronze.rejected_rows.
+    #[command(after_help = REJECTS)]
+    Rejects {
+        /// Only of a source while parsing (bronze.users), of a table's source while cleansing (silver.users), or both
+        /// (users)
+        table: Option<String>,
         #[command(flatten)]
         read: ReadArguments,
     },

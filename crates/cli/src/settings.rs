@@ -178,9 +178,9 @@ impl ProjectSettings {
     }
 }
 
-/// The pipeline as the customer's file has it; customers without a word on sources share one.
+/// The pipeline as the customer's file has it; customers without a word on sources and silver share one.
 fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
-    if customer.sources.is_empty() {
+    if customer.sources.is_empty() && customer.silver.is_empty() {
         return Ok(Arc::clone(pipeline));
     }
     let own = pipeline.for_customer(customer).map_err(|error| Failure::from(error).customer(customer.id.as_str()))?;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::arrival;
+use crate::cleansing;
 use crate::definition::{Cleanse, Definition, HierarchyTable, KeyColumn, QueryColumn, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::schema::{Column, ColumnType, TableName, TableSchema, is_identifier};
@@ -45,6 +46,7 @@ pub(crate) fn bronze(file: &str, name: &TableName, source: &Source) -> Result<Ta
 
 pub(crate) fn schema(
     file: &str,
+    text: &str,
     name: &TableName,
     definition: &Definition,
     conformed_keys: &[Column],
@@ -52,8 +54,8 @@ pub(crate) fn schema(
     let mut partition_columns = Vec::new();
     let (description, mut columns) = match definition {
         Definition::Cleanse(cleanse) => {
-            check_cleansed(file, cleanse)?;
-            (&cleanse.description, cleansed(file, cleanse)?)
+            cleansing::check(file, text, cleanse)?;
+            (&cleanse.description, cleansed(cleanse))
         }
         Definition::Query(query) | Definition::Bridge(query) => (&query.description, declared(&query.columns)),
         Definition::Hierarchy(hierarchy) => (&hierarchy.description, closure(hierarchy)),
@@ -82,20 +84,16 @@ fn declared(columns: &[QueryColumn]) -> Vec<Column> {
     columns.iter().map(|column| Column::new(&column.name, column.data_type, &column.description)).collect()
 }
 
-fn cleansed(file: &str, cleanse: &Cleanse) -> Result<Vec<Column>, DefinitionError> {
+fn cleansed(cleanse: &Cleanse) -> Vec<Column> {
     let mut columns = Vec::new();
     for column in &cleanse.columns {
         columns.push(Column::new(&column.name, column.data_type, &column.description));
         if column.date_key {
-            if column.data_type != ColumnType::Timestamp {
-                let message = format!("date_key on '{}', which is no timestamp", column.name);
-                return Err(DefinitionError::Contradiction { file: file.to_owned(), message });
-            }
             let text = format!("Date of {}; 1900-01-01 where it is missing", column.name);
             columns.push(Column::new(format!("{}{DATE_KEY_SUFFIX}", column.name), ColumnType::Date, text));
         }
     }
-    Ok(columns)
+    columns
 }
 
 fn closure(hierarchy: &HierarchyTable) -> Vec<Column> {
@@ -121,25 +119,6 @@ fn findings_columns() -> Vec<Column> {
         Column::new("related_ids", ColumnType::Text, "The other nodes it is about, in order, separated by |"),
         Column::new("detail", ColumnType::Text, "The finding as a sentence"),
     ]
-}
-
-/// Options that name columns of the table itself: those that are declared, not the date keys that are added at the end.
-fn check_cleansed(file: &str, cleanse: &Cleanse) -> Result<(), DefinitionError> {
-    let declared: Vec<Column> =
-        cleanse.columns.iter().map(|column| Column::new(&column.name, column.data_type, &column.description)).collect();
-    let lowest: Vec<String> = cleanse.keep.iter().map(|keep| keep.lowest.clone()).collect();
-    let hashed: Vec<String> = cleanse.columns.iter().filter_map(|column| column.hash_of.clone()).collect();
-    for (place, names) in [("key", &cleanse.key), ("keep", &lowest), ("hash_of", &hashed)] {
-        check_known(file, place, names, &declared)?;
-    }
-    let number = |name: &&String| declared.iter().any(|c| c.name == **name && c.data_type != ColumnType::Text);
-    match hashed.iter().find(number) {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("hash_of = \"{name}\" is no text; only texts are hashed");
-            Err(DefinitionError::Contradiction { file: file.to_owned(), message })
-        }
-    }
 }
 
 /// Options that name columns of the table itself.

@@ -12,8 +12,10 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::arrival::{After, Arrival, Limits, Ready, SourceOverride};
+use crate::definition::ExcludedValue;
 use crate::environment;
 use crate::error::DefinitionError;
+use crate::overrides::{SilverOverrides, TableOverride};
 use crate::toml_file;
 
 /// A checked customer id: safe as the name of a folder.
@@ -132,6 +134,10 @@ struct CustomerFile {
     limits: Limits,
     #[serde(default)]
     sources: BTreeMap<Spanned<String>, SourceOverride>,
+    #[serde(default)]
+    silver: BTreeMap<Spanned<String>, TableOverride>,
+    #[serde(default)]
+    exclude: BTreeMap<Spanned<String>, Vec<Spanned<ExcludedValue>>>,
 }
 
 impl CustomerFile {
@@ -169,8 +175,10 @@ pub struct Customer {
     pub fiscal_year: FiscalYearOptions,
     /// How its drop folder is read.
     pub arrival: Arrival,
-    /// What it has otherwise than the pipeline, by source name; [`crate::Pipeline::for_customer`] applies it.
+    /// What it has otherwise than the pipeline's sources, by source name; [`crate::Pipeline::for_customer`] applies it.
     pub sources: BTreeMap<String, SourceOverride>,
+    /// What it has otherwise than the pipeline's silver tables.
+    pub silver: SilverOverrides,
     /// Where its file speaks of a source: file, line and column.
     places: BTreeMap<String, String>,
 }
@@ -188,6 +196,7 @@ impl Customer {
             fiscal_year: FiscalYearOptions::default(),
             arrival: Arrival::default(),
             sources: BTreeMap::new(),
+            silver: SilverOverrides::default(),
             places: BTreeMap::new(),
         }
     }
@@ -232,7 +241,8 @@ impl Customer {
         }
         let name = read.name.unwrap_or(stem);
         let (timezone, fiscal_year) = (read.timezone, read.fiscal_year);
-        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, places })
+        let silver = SilverOverrides { file, text, tables: read.silver, exclude: read.exclude };
+        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, silver, places })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use encoding_rs::Encoding;
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::arrival::{self, NewColumns};
 use crate::audit::{ReferenceKeys, TestKeys};
-use crate::schema::{ColumnType, TableName};
+use crate::schema::{Column, ColumnType, TableName};
 
 /// `pipeline.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -163,7 +163,7 @@ pub struct Rule {
 }
 
 /// Spellings of whole numbers beyond plain digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accept {
     /// `12.0` is 12.
@@ -220,6 +220,25 @@ pub struct Keep {
     pub lowest: String,
 }
 
+/// Rows that a customer leaves out: those with one of these values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excluded {
+    /// The column.
+    pub column: String,
+    /// The values, all of the column's type.
+    pub values: Vec<ExcludedValue>,
+}
+
+/// A value of rows that a customer leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(untagged, expecting = "expected a whole number or a text, as the column's values are")]
+pub enum ExcludedValue {
+    /// Of a long column.
+    Long(i64),
+    /// Of a text column.
+    Text(String),
+}
+
 /// `kind = "cleanse"`: one source, typed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -246,9 +265,27 @@ pub struct Cleanse {
     /// Business rules.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// Rows that a customer leaves out.
+    #[serde(skip)]
+    pub exclude: Vec<Excluded>,
     /// Data tests.
     #[serde(default)]
     pub tests: Vec<TestKeys>,
+}
+
+impl Cleanse {
+    /// The columns that rules see: those it declares, without the date keys and the run's id, which are added last.
+    #[must_use]
+    pub fn own_columns(&self) -> Vec<Column> {
+        let column = |own: &CleanseColumn| Column::new(&own.name, own.data_type, &own.description);
+        self.columns.iter().map(column).collect()
+    }
+
+    /// Whether a row without a value in the column is rejected.
+    #[must_use]
+    pub fn requires(&self, column: &CleanseColumn) -> bool {
+        column.required.unwrap_or_else(|| self.key.contains(&column.name))
+    }
 }
 
 /// `kind = "query"` and `kind = "bridge"`: columns of what the SQL beside it returns.

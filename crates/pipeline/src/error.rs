@@ -106,6 +106,31 @@ pub enum DefinitionError {
         /// The column with the most similar name.
         nearest: Option<String>,
     },
+    /// An expression over a row that is not one.
+    #[error("{file}: {place}: {message}")]
+    Expression {
+        /// The file with line and column within the expression.
+        file: String,
+        /// The rule, or `where`.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// The column or function with the most similar name.
+        nearest: Option<String>,
+    },
+    /// A customer's rule that is neither one of the pipeline's nor complete.
+    #[error(
+        "{place}: the pipeline has no rule '{name}' to change; a new one needs an expression and a severity of warn, \
+         reject or fail"
+    )]
+    UnknownRule {
+        /// The file with line and column.
+        place: String,
+        /// The rule.
+        name: String,
+        /// The rule with the most similar name.
+        nearest: Option<String>,
+    },
     /// Two options of a file contradict each other, or a value is out of its range.
     #[error("{file}: {message}")]
     Contradiction {
@@ -148,6 +173,8 @@ impl DefinitionError {
             Self::Toml { nearest, .. }
             | Self::UnknownTable { nearest, .. }
             | Self::UnknownSource { nearest, .. }
+            | Self::Expression { nearest, .. }
+            | Self::UnknownRule { nearest, .. }
             | Self::UnknownColumn { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
             _ => None,
         }

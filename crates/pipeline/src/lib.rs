@@ -5,15 +5,19 @@
 
 pub mod arrival;
 pub mod audit;
+mod cleansing;
 pub mod columns;
 pub mod customer;
 pub mod definition;
 mod environment;
 pub mod error;
+pub mod expression;
 pub mod files;
 mod graph;
 pub mod load;
 pub mod model;
+pub mod overrides;
+mod places;
 pub mod rejects;
 pub mod schema;
 mod toml_file;
@@ -25,6 +29,7 @@ pub use error::{DefinitionError, nearest};
 pub use files::{DataFile, TableFiles};
 pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};
 pub use model::Model;
+pub use overrides::SilverOverrides;
 pub use rejects::Reject;
 pub use schema::{Column, ColumnType, Layer, TableName, TableSchema};
 pub use toml_file::parse as parse_toml;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::arrival;
 use crate::audit::{self, DataTest};
+use crate::cleansing;
 use crate::columns;
 use crate::customer::Customer;
 use crate::definition::{Definition, Kind, PipelineFile, Source};
@@ -127,10 +128,11 @@ impl Pipeline {
         Ok(Self { name, description, conformed_keys, sources, tables, tests })
     }
 
-    /// The pipeline with what is particular to the customer's sources.
+    /// The pipeline with what is particular to the customer's sources and silver tables.
     ///
     /// # Errors
-    /// If the customer's file names a source that there is not, or gives the `encoding` of a workbook.
+    /// If the customer's file names a source, table, column or rule that there is not, has an expression that is not
+    /// sound, or gives an option to what cannot have it.
     pub fn for_customer(&self, customer: &Customer) -> Result<Self, DefinitionError> {
         let mut pipeline = self.clone();
         for (name, own) in &customer.sources {
@@ -139,6 +141,7 @@ impl Pipeline {
             own.apply(&mut table.source);
             arrival::check_source(&customer.place_of_source(name), &table.source)?;
         }
+        customer.silver.apply(&mut pipeline.tables)?;
         Ok(pipeline)
     }
 
@@ -204,7 +207,7 @@ fn load_table(
         }
         (false, _) => None,
     };
-    let schema = columns::schema(file, &name, &definition, conformed_keys)?;
+    let schema = columns::schema(file, text, &name, &definition, conformed_keys)?;
     let inputs = inputs(&definition, model.as_ref());
     Ok(Table { name, definition, text: text.to_owned(), model, schema, inputs })
 }
@@ -266,10 +269,8 @@ fn check_inputs(sources: &BTreeMap<String, SourceTable>, tables: &[Table]) -> Re
                 let nearest = nearest(&reference, known.iter().map(String::as_str));
                 return Err(DefinitionError::UnknownTable { file, reference, nearest });
             }
-            if let (Definition::Cleanse(cleanse), Some(source)) = (&table.definition, sources.get(&input.table)) {
-                let named = cleanse.columns.iter().filter(|column| column.hash_of.is_none());
-                let named: Vec<String> = named.map(|c| c.from.clone().unwrap_or_else(|| c.name.clone())).collect();
-                columns::check_known(&file, &format!("the column of {input} to take"), &named, &source.schema.columns)?;
+            if let (Definition::Cleanse(_), Some(source)) = (&table.definition, sources.get(&input.table)) {
+                cleansing::check_source(&file, &table.text, input, &source.schema.columns)?;
             }
             if input.layer > table.name.layer {
                 let message = format!("reads {input}: data flows from bronze over silver to gold, not back");

@@ -119,6 +119,22 @@ pub enum Cause {
         /// What it said last.
         message: String,
     },
+    /// Records were lost or doubled on the way.
+    #[error(
+        "the sums of {table} do not add up: {whole} {what} {} ({}); nothing was published",
+        parts.iter().map(|(_, count)| count).sum::<u64>(),
+        parts.iter().map(|(part, count)| format!("{count} {part}")).collect::<Vec<_>>().join(", ")
+    )]
+    Conservation {
+        /// The table.
+        table: String,
+        /// What there was.
+        whole: u64,
+        /// What it is and what it became.
+        what: &'static str,
+        /// What became of it.
+        parts: Vec<(&'static str, u64)>,
+    },
     /// What a rollback took back would be published again.
     #[error(
         "release {release} was rolled back to {to}, and nothing newer than what was rolled back has arrived; nothing \
@@ -201,7 +217,9 @@ impl RunError {
             }
             Cause::Interrupted => Some("run it again: it goes on with what is in bronze".to_owned()),
             Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
-            Cause::Worker { .. } => Some("this is a fault of medallion; report it with the run's results".to_owned()),
+            Cause::Worker { .. } | Cause::Conservation { .. } => {
+                Some("this is a fault of medallion; report it with the run's results".to_owned())
+            }
             Cause::Audit { .. } => Some(
                 "look at the failing rows; mend the export or the model, or give the test severity = \"warn\""
                     .to_owned(),

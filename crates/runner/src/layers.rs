@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::bronze::CurrentBatch;
 use crate::build_key::build_key;
+use crate::conservation;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
 use crate::input::{Input, Inputs};
@@ -275,6 +276,9 @@ impl Builder {
         }
         let staged = self.lake.staged(&table.schema, &area)?;
         result.rows_out = staged.rows();
+        if let Some(batch) = self.batch_of(table) {
+            conservation::silver(&table.name, &batch.files, &result, &rejects)?;
+        }
         let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&staged.files()))?;
         let (content, files) = self.content(table, staged, &fingerprint, &mut result).await?;
         self.session.register(&files).await?;
@@ -283,10 +287,15 @@ impl Builder {
         Ok(Built { name, content, input, fingerprint, build_key, was_built: true, result, rejects })
     }
 
+    /// What a table is cleansed from.
+    fn batch_of(&self, table: &Table) -> Option<&CurrentBatch> {
+        let Definition::Cleanse(cleanse) = &table.definition else { return None };
+        self.bronze.get(&TableName::new(Layer::Bronze, &cleanse.source))
+    }
+
     fn cleanse(&self, definition: &Cleanse, table: &Table, area: &Url) -> Result<(TableResult, Vec<Reject>), Cause> {
-        let source = TableName::new(Layer::Bronze, &definition.source);
-        let Some(batch) = self.bronze.get(&source) else {
-            let message = format!("its source {source} was not taken in");
+        let Some(batch) = self.batch_of(table) else {
+            let message = format!("its source bronze.{} was not taken in", definition.source);
             return Err(Cause::Worker { table: table.name.to_string(), message });
         };
         let task = CleanseTask {
@@ -301,6 +310,7 @@ impl Builder {
         let mut result = TableResult::built(report.sums.rows_in, report.sums.rows_out, 0.0);
         result.rejected = report.sums.rejected;
         result.sums = Some(report.sums);
+        result.rules = report.rules;
         result.findings = report.findings;
         Ok((result, report.rejects))
     }

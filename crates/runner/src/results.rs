@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{FileReport, NotTaken};
 use medallion_pipeline::{Layer, TableName};
-use medallion_silver::{RuleFinding, Sums};
+use medallion_silver::{RuleCount, RuleFinding, Sums};
 use serde::Serialize;
 
 use crate::audit::TestResult;
@@ -54,6 +54,8 @@ pub struct TableResult {
     pub export_date: Option<NaiveDate>,
     /// Silver: how the rows add up.
     pub sums: Option<Sums>,
+    /// Silver: how many rows each rule touched, in the order of the rules.
+    pub rules: Vec<RuleCount>,
     /// Silver: rules that touched rows without setting them aside, oddities of hierarchies.
     pub findings: Vec<RuleFinding>,
     /// Bronze: the files read.
@@ -75,6 +77,7 @@ impl TableResult {
             batch_id: None,
             export_date: None,
             sums: None,
+            rules: Vec::new(),
             findings: Vec::new(),
             files: Vec::new(),
         }
@@ -108,6 +111,8 @@ pub struct RunResults {
     pub publish_seconds: f64,
     /// Wall time from the first to the last table, by layer.
     pub layer_seconds: BTreeMap<Layer, f64>,
+    /// Records set aside, by layer. What several tables set aside of a source for the same reason is one record.
+    pub layer_rejected: BTreeMap<Layer, u64>,
     /// Files in the drop folder that no source claims.
     pub unclaimed_files: Vec<String>,
     /// Files that may still be written; they are read in a later run.
@@ -144,13 +149,13 @@ impl RunResults {
     #[must_use]
     pub fn layer(&self, layer: Layer) -> LayerSummary {
         let seconds = self.layer_seconds.get(&layer).copied().unwrap_or_default();
-        let start = LayerSummary { seconds, ..LayerSummary::default() };
+        let rejected = self.layer_rejected.get(&layer).copied().unwrap_or_default();
+        let start = LayerSummary { seconds, rejected, ..LayerSummary::default() };
         self.tables.iter().filter(|(name, _)| name.layer == layer).fold(start, |sum, (_, table)| LayerSummary {
             tables: sum.tables + 1,
             rows_in: sum.rows_in + table.rows_in,
             rows_out: sum.rows_out + table.rows_out,
-            rejected: sum.rejected + table.rejected,
-            seconds: sum.seconds,
+            ..sum
         })
     }
 }

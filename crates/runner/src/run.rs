@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
 use crate::build_key::pipeline_key;
+use crate::conservation;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
@@ -75,7 +76,6 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
         pipeline_key: pipeline_key(&options.pipeline),
         listener,
     };
-    check(&options.pipeline).map_err(failed)?;
     let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
         .map_err(|error| failed(error.into()))?;
     let lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
@@ -99,19 +99,6 @@ pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<Ru
             Err(failed(Cause::Interrupted))
         }
     }
-}
-
-/// Everything about a pipeline that shows without data.
-///
-/// # Errors
-/// If an expression of a rule is not sound.
-pub fn check(pipeline: &Pipeline) -> Result<(), Cause> {
-    for table in &pipeline.tables {
-        if let Definition::Cleanse(cleanse) = &table.definition {
-            medallion_silver::cleanse::check(cleanse, &table.schema)?;
-        }
-    }
-    Ok(())
 }
 
 /// Tells runs apart and sorts them by their start.
@@ -189,6 +176,7 @@ impl Run {
         let built = builder.build_all().await;
         let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
         results.layer_seconds.extend(seconds);
+        results.layer_rejected.insert(Layer::Silver, conservation::rejected(&built));
         self.teller().silver(&built);
         results.tables.extend(built.iter().map(|built| (built.name.clone(), built.result.clone())));
         let audited = self.may_publish(&builder, last.as_deref(), &built, results);
@@ -271,7 +259,11 @@ impl Run {
         results.waiting_files = std::mem::take(&mut step.waiting);
         results.refused_files = std::mem::take(&mut step.refused);
         results.tables = std::mem::take(&mut step.results);
-        taken_in.map(|()| step)
+        let rejected = results.tables.values().map(|table| table.rejected).sum();
+        results.layer_rejected.insert(Layer::Bronze, rejected);
+        taken_in?;
+        conservation::bronze(&results.tables)?;
+        Ok(step)
     }
 
     /// What silver set aside of the batches whose tables were built. The others keep what was set aside of them.
@@ -306,6 +298,7 @@ impl Run {
             seconds: 0.0,
             publish_seconds: 0.0,
             layer_seconds: BTreeMap::new(),
+            layer_rejected: BTreeMap::new(),
             unclaimed_files: Vec::new(),
             waiting_files: Vec::new(),
             refused_files: Vec::new(),

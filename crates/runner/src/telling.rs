@@ -3,6 +3,7 @@
 use chrono::{DateTime, Days, Utc};
 use medallion_bronze::{FileReport, NotTaken, shortened};
 use medallion_pipeline::TableName;
+use medallion_silver::{Effect, RuleCount, Sums};
 
 use crate::bronze::BronzeStep;
 use crate::events::{Event, Listener};
@@ -100,13 +101,15 @@ impl Teller<'_> {
         }
     }
 
-    /// Rows that silver set aside, texts it could not read and cycles; other findings are in the results.
+    /// Rows that silver set aside, rules that rows break, texts it could not read and cycles; the rest is in the
+    /// results.
     pub(crate) fn silver(&self, built: &[Built]) {
         for built in built {
             let result = &built.result;
-            if result.rejected > 0 {
-                self.warn(&built.name, format!("{} set aside, see bronze.rejected_rows", records(result.rejected)));
+            if let Some(sums) = &result.sums {
+                self.set_aside(&built.name, result, sums);
             }
+            self.broken_rules(&built.name, result);
             for finding in result.findings.iter().filter(|finding| finding.column.is_some()) {
                 let column = finding.column.as_deref().unwrap_or_default();
                 let what = if finding.rule == "cast" { "not readable" } else { "not among the known values" };
@@ -119,6 +122,35 @@ impl Teller<'_> {
             }
         }
     }
+    /// How many rows of a table rules set aside, and which did.
+    fn set_aside(&self, table: &TableName, result: &TableResult, sums: &Sums) {
+        if sums.excluded > 0 {
+            let excluding = result.rules.iter().filter(|count| count.rule == "exclude");
+            let columns: Vec<&str> = excluding.filter_map(|count| count.column.as_deref()).collect();
+            self.warn(table, format!("{} left out by [exclude] {}", records(sums.excluded), columns.join(", ")));
+        }
+        if result.rejected > 0 {
+            let rejecting = result.rules.iter().filter(|count| count.effect == Effect::Rejected && count.rows > 0);
+            let rules: Vec<String> = rejecting.map(named).collect();
+            let (records, rules) = (records(result.rejected), rules.join(", "));
+            self.warn(table, format!("{records} set aside ({rules}), see bronze.rejected_rows"));
+        }
+    }
+
+    /// Business rules that rows break without being set aside.
+    fn broken_rules(&self, table: &TableName, result: &TableResult) {
+        let broken = result.findings.iter().filter(|finding| finding.column.is_none() && result.sums.is_some());
+        let broken: Vec<String> = broken.map(|finding| format!("{} {}", finding.rule, finding.rows)).collect();
+        if !broken.is_empty() {
+            self.warn(table, format!("records that break a rule: {}", broken.join(", ")));
+        }
+    }
+}
+
+/// `required user_id 3`
+fn named(count: &RuleCount) -> String {
+    let column = count.column.as_ref().map(|column| format!(" {column}")).unwrap_or_default();
+    format!("{}{column} {}", count.rule, count.rows)
 }
 
 fn records(count: u64) -> String {

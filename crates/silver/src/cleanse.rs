@@ -3,8 +3,6 @@
 //! The rules run in the order of their numbers: 1 trim, 2 null markers, 3 value map, 4 cast (all in `column`), then
 //! here 5 required, 6 business rules, 7 exact duplicates, 8 key, 9 date keys.
 
-use std::collections::BTreeMap;
-
 use medallion_pipeline::columns::{DATE_KEY_SUFFIX, RUN_ID};
 use medallion_pipeline::definition::{Cleanse, CleanseColumn, Severity};
 use medallion_pipeline::{Reject, TableFiles, TableName, TableSchema};
@@ -14,30 +12,15 @@ use serde::Serialize;
 use url::Url;
 
 use crate::column::{self, Cleansed};
+use crate::counts::{Counts, Effect, RuleCount, RuleFinding, SAMPLES};
 use crate::error::SilverError;
-use crate::{expression, parquet_file};
+use crate::{exclusion, expression, parquet_file};
 
 /// Where a row came from, in the frame that is worked on.
 const FILE: &str = "_source_file";
 const ROW: &str = "_source_row";
 /// The place of a row in file order.
 const ORDER: &str = "_order";
-/// How many samples a finding shows.
-const SAMPLES: usize = 5;
-
-/// A rule's effect that sets nothing aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleFinding {
-    /// `cast`, `known_values` or the name of a business rule.
-    pub rule: String,
-    /// The column, where the rule is about one.
-    pub column: Option<String>,
-    /// Rows it touched.
-    pub rows: u64,
-    /// Some of the texts or places.
-    pub samples: Vec<String>,
-}
-
 /// How the rows of a batch add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
@@ -53,6 +36,16 @@ pub struct Sums {
     pub further: u64,
     /// Rows that do not belong to the table.
     pub filtered: u64,
+    /// Rows that the customer leaves out.
+    pub excluded: u64,
+}
+
+impl Sums {
+    /// Rows that are somewhere, or left out for a reason; as many as came in.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.rows_out + self.duplicates + self.rejected + self.further + self.filtered + self.excluded
+    }
 }
 
 /// What cleansing a batch did.
@@ -60,6 +53,8 @@ pub struct Sums {
 pub struct CleanseReport {
     /// The sums; they add up.
     pub sums: Sums,
+    /// What each rule touched, in the order of the rules.
+    pub rules: Vec<RuleCount>,
     /// Rules that touched rows without setting them aside.
     pub findings: Vec<RuleFinding>,
     /// Rows set aside.
@@ -81,21 +76,6 @@ pub struct CleanseTask<'a> {
     pub run_id: &'a str,
 }
 
-/// Checks the expressions of a table without touching data.
-///
-/// # Errors
-/// If an expression does not parse, names an unknown column or uses what a rule cannot.
-pub fn check(definition: &Cleanse, schema: &TableSchema) -> Result<(), SilverError> {
-    // Date keys and the run's id are added after the rules; an expression cannot see them.
-    let declared = |name: &str| definition.columns.iter().any(|column| column.name == name);
-    let columns = schema.columns.iter().filter(|column| declared(&column.name)).cloned().collect();
-    let visible = TableSchema { columns, ..schema.clone() };
-    for rule in &definition.rules {
-        expression::check(&rule.expression, &format!("rule {}", rule.name), &visible)?;
-    }
-    definition.filter.iter().try_for_each(|filter| expression::check(filter, "where", &visible))
-}
-
 impl CleanseTask<'_> {
     /// Writes the table into `area`.
     ///
@@ -103,18 +83,18 @@ impl CleanseTask<'_> {
     /// If files cannot be read or written, a `fail` rule is broken, or the sums do not add up.
     pub fn stage(&self, area: &Url) -> Result<CleanseReport, SilverError> {
         let mut work = self.typed()?;
+        exclusion::leave_out(self.definition, &mut work).map_err(self.failed("leave rows out"))?;
         self.filter(&mut work)?;
         self.required(&mut work)?;
         self.business_rules(&mut work)?;
         self.duplicates(&mut work)?;
         self.one_row_per_key(&mut work)?;
         self.write(&mut work, area)?;
-        let sums = &work.sums;
-        let accounted = sums.rows_out + sums.duplicates + sums.rejected + sums.further + sums.filtered;
-        if accounted != sums.rows_in {
-            return Err(self.unbalanced(sums.clone()));
+        let Work { sums, counts: Counts { rules, findings }, rejects, .. } = work;
+        if sums.accounted() != sums.rows_in || rejects.len() as u64 != sums.rejected {
+            return Err(SilverError::Conservation { table: self.table().clone(), sums: Box::new(sums) });
         }
-        Ok(CleanseReport { sums: work.sums, findings: work.findings, rejects: work.rejects })
+        Ok(CleanseReport { sums, rules, findings, rejects })
     }
 
     fn table(&self) -> &TableName {
@@ -126,21 +106,15 @@ impl CleanseTask<'_> {
         move |source| SilverError::Polars { table: table.clone(), action, source }
     }
 
-    fn unbalanced(&self, sums: Sums) -> SilverError {
-        let Sums { rows_in, rows_out, duplicates, rejected, further, filtered } = sums;
-        let table = self.table().clone();
-        SilverError::Conservation { table, rows_in, rows_out, duplicates, rejected, further, filtered }
-    }
-
     /// Rules 1 to 4, column by column.
     fn typed(&self) -> Result<Work, SilverError> {
         let sources: Vec<&CleanseColumn> =
             self.definition.columns.iter().filter(|column| column.hash_of.is_none()).collect();
         let cleansed = sources.par_iter().map(|column| self.cleanse_column(column)).collect::<Result<Vec<_>, _>>()?;
-        let mut findings = Vec::new();
+        let mut counts = Counts::default();
         let mut columns = Vec::with_capacity(cleansed.len() + 3);
         for (column, cleansed) in sources.iter().zip(cleansed) {
-            findings.extend(column_findings(&column.name, &cleansed));
+            counts.column(&column.name, &cleansed);
             columns.push(cleansed.values);
         }
         let origin = parquet_file::read(self.batch, &[FILE, ROW])?;
@@ -158,7 +132,7 @@ impl CleanseTask<'_> {
         }
         let sums = Sums { rows_in: rows as u64, ..Sums::default() };
         let shared = frame.clear();
-        Ok(Work { frame, shared, sums, findings, rejects: Vec::new() })
+        Ok(Work { frame, shared, sums, counts, rejects: Vec::new() })
     }
 
     fn cleanse_column(&self, column: &CleanseColumn) -> Result<Cleansed, SilverError> {
@@ -172,16 +146,22 @@ impl CleanseTask<'_> {
     /// Rows that belong to another table.
     fn filter(&self, work: &mut Work) -> Result<(), SilverError> {
         let Some(filter) = &self.definition.filter else { return Ok(()) };
-        let kept = expression::parse(filter, "where", self.schema)?.fill_null(lit(false));
+        let kept = self.condition(filter, "where")?.fill_null(lit(false));
         let mask = work.evaluate(kept).map_err(self.failed("evaluate where"))?;
-        work.sums.filtered += work.keep(&mask).map_err(self.failed("apply where"))?.height() as u64;
+        let filtered = work.keep(&mask).map_err(self.failed("apply where"))?.height() as u64;
+        work.sums.filtered += filtered;
+        work.counts.add("where", None, Effect::Removed, filtered);
         Ok(())
+    }
+
+    fn condition(&self, text: &str, place: &str) -> Result<Expr, SilverError> {
+        expression::condition(text, place, self.definition, self.table())
     }
 
     /// Rule 5: a row without a value in a required column is set aside.
     fn required(&self, work: &mut Work) -> Result<(), SilverError> {
         for column in &self.definition.columns {
-            if !column.required.unwrap_or_else(|| self.definition.key.contains(&column.name)) {
+            if !self.definition.requires(column) {
                 continue;
             }
             let mask = work.frame.column(&column.name).map_err(self.failed("look for missing values"))?.is_not_null();
@@ -189,6 +169,7 @@ impl CleanseTask<'_> {
                 continue;
             }
             let rejected = work.keep(&mask).map_err(self.failed("set rows aside"))?;
+            work.counts.add("required", Some(&column.name), Effect::Rejected, rejected.height() as u64);
             let reason = format!("{} is missing or not readable as {}", column.name, column.data_type);
             self.reject(work, &rejected, Some(&column.name), "required", &reason)?;
         }
@@ -198,10 +179,11 @@ impl CleanseTask<'_> {
     /// Rule 6: expressions over the row.
     fn business_rules(&self, work: &mut Work) -> Result<(), SilverError> {
         for rule in &self.definition.rules {
-            let expression = expression::parse(&rule.expression, &format!("rule {}", rule.name), self.schema)?;
+            let expression = self.condition(&rule.expression, &format!("rule {}", rule.name))?;
             let failed = self.failed("evaluate a rule");
             let mask = work.evaluate(expression.fill_null(lit(true))).map_err(&failed)?;
             let rows = mask.len() as u64 - u64::from(mask.sum().unwrap_or(0));
+            work.counts.business_rule(&rule.name, rule.severity, rows);
             if rows == 0 {
                 continue;
             }
@@ -209,7 +191,7 @@ impl CleanseTask<'_> {
             let samples = places(&broken.head(Some(SAMPLES))).map_err(&failed)?;
             match rule.severity {
                 Severity::Warn => {
-                    work.findings.push(RuleFinding { rule: rule.name.clone(), column: None, rows, samples });
+                    work.counts.findings.push(RuleFinding { rule: rule.name.clone(), column: None, rows, samples });
                 }
                 Severity::Reject => {
                     work.keep(&mask).map_err(&failed)?;
@@ -234,6 +216,7 @@ impl CleanseTask<'_> {
         let (alone, shared) = work.by_key(&self.definition.key).map_err(&failed)?;
         let first = shared.unique_stable(Some(&all), UniqueKeepStrategy::First, None).map_err(&failed)?;
         work.sums.duplicates += (shared.height() - first.height()) as u64;
+        work.counts.add("duplicate", None, Effect::Removed, work.sums.duplicates);
         work.frame = alone;
         work.shared = first;
         Ok(())
@@ -250,6 +233,7 @@ impl CleanseTask<'_> {
                 key.iter().chain(self.definition.keep.iter().map(|keep| &keep.lowest)).cloned().collect();
             let last = work.shared.unique_stable(Some(&same_thing), UniqueKeepStrategy::Last, None).map_err(&failed)?;
             let rejected = without(&work.shared, &last).map_err(&failed)?;
+            work.counts.add("duplicate_key", None, Effect::Rejected, rejected.height() as u64);
             let reason = format!("a later row of the export has the same {}", key.join(", "));
             self.reject(work, &rejected, None, "duplicate_key", &reason)?;
             work.shared = match &self.definition.keep {
@@ -275,7 +259,9 @@ impl CleanseTask<'_> {
             columns.push(if name == RUN_ID {
                 Column::new_scalar(name.into(), Scalar::from(PlSmallStr::from_str(self.run_id)), work.frame.height())
             } else if let Some(timestamp) = self.date_key_of(name) {
-                date_key(work.frame.column(timestamp).map_err(&failed)?, name).map_err(&failed)?
+                let timestamps = work.frame.column(timestamp).map_err(&failed)?;
+                work.counts.add("date_key", Some(name), Effect::Changed, timestamps.null_count() as u64);
+                date_key(timestamps, name).map_err(&failed)?
             } else {
                 work.frame.column(name).map_err(&failed)?.clone()
             });
@@ -342,13 +328,13 @@ impl CleanseTask<'_> {
 }
 
 /// A table while the rules run over it.
-struct Work {
+pub(crate) struct Work {
     /// Rows that are still in; while duplicates are looked for, those that share their key with no other.
-    frame: DataFrame,
+    pub(crate) frame: DataFrame,
     /// Rows that share their key with others; empty outside rules 7 and 8.
     shared: DataFrame,
-    sums: Sums,
-    findings: Vec<RuleFinding>,
+    pub(crate) sums: Sums,
+    pub(crate) counts: Counts,
     rejects: Vec<Reject>,
 }
 
@@ -366,7 +352,7 @@ impl Work {
     }
 
     /// Keeps the rows of the mask and returns the others.
-    fn keep(&mut self, mask: &BooleanChunked) -> PolarsResult<DataFrame> {
+    pub(crate) fn keep(&mut self, mask: &BooleanChunked) -> PolarsResult<DataFrame> {
         let others = self.frame.filter(&!mask)?;
         if others.height() > 0 {
             self.frame = self.frame.filter(mask)?;
@@ -425,19 +411,6 @@ fn date_key(timestamp: &Column, name: &str) -> PolarsResult<Column> {
     let days = timestamp.cast(&DataType::Date)?.cast(&DataType::Int32)?;
     let days: Vec<i32> = days.i32()?.iter().map(|day| day.unwrap_or(MISSING)).collect();
     Column::new(name.into(), days).cast(&DataType::Date)
-}
-
-fn column_findings(column: &str, cleansed: &Cleansed) -> Vec<RuleFinding> {
-    let mut findings = Vec::new();
-    let mut add = |rule: &str, rows: u64, samples: Vec<String>| {
-        if rows > 0 {
-            findings.push(RuleFinding { rule: rule.to_owned(), column: Some(column.to_owned()), rows, samples });
-        }
-    };
-    add("cast", cleansed.failed, cleansed.failed_samples.clone());
-    let unknown: &BTreeMap<String, u64> = &cleansed.unknown;
-    add("known_values", unknown.values().sum(), unknown.keys().take(SAMPLES).cloned().collect());
-    findings
 }
 
 #[cfg(test)]

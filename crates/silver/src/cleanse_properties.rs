@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use medallion_pipeline::definition::{Excluded, ExcludedValue};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,6 +19,7 @@ struct Plan {
     filters: bool,
     accepts_decimal_point: bool,
     severities: [&'static str; 2],
+    excludes: bool,
 }
 
 impl Plan {
@@ -51,6 +53,19 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// What the customer leaves out.
+    fn excluded(&self) -> Vec<Excluded> {
+        if !self.excludes {
+            return Vec::new();
+        }
+        vec![
+            Excluded { column: "part".to_owned(), values: vec![ExcludedValue::Long(10)] },
+            Excluded { column: "code".to_owned(), values: vec![ExcludedValue::Text("Z".to_owned())] },
+        ]
+    }
+}
+
 /// A row of the reference.
 #[derive(Debug, Clone)]
 struct Thing {
@@ -77,29 +92,48 @@ impl Thing {
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     rows: Vec<String>,
-    sums: [u64; 6],
+    /// As [`Sums`] has them.
+    sums: [u64; 7],
     rejects: Vec<String>,
     findings: BTreeMap<String, u64>,
+    /// Rows by rule and column.
+    counts: BTreeMap<String, u64>,
 }
 
 impl Expected {
     fn reject(&mut self, thing: &Thing, rule: &str, column: &str) {
+        self.count(rule, column);
         self.sums[3] += 1;
         self.rejects.push(format!("{} {rule} {column}", thing.place));
     }
 
-    fn find(&mut self, finding: &str) {
-        *self.findings.entry(finding.to_owned()).or_default() += 1;
+    fn find(&mut self, rule: &str, column: &str) {
+        self.count(rule, column);
+        *self.findings.entry(format!("{rule} {column}")).or_default() += 1;
     }
 
-    fn tidy(cell: &str, markers: &[&str]) -> Option<String> {
+    fn count(&mut self, rule: &str, column: &str) {
+        *self.counts.entry(format!("{rule} {column}")).or_default() += 1;
+    }
+
+    fn tidy(&mut self, column: &str, cell: &str, markers: &[&str]) -> Option<String> {
         let text: String = cell.chars().skip_while(|letter| letter.is_whitespace()).collect();
         let mut letters: Vec<char> = text.chars().collect();
         while letters.last().is_some_and(|letter| letter.is_whitespace()) {
             letters.pop();
         }
         let text: String = letters.into_iter().collect();
-        (cell != "-" && !text.is_empty() && !markers.contains(&text.as_str())).then_some(text)
+        if cell == "-" {
+            return None;
+        }
+        if text != cell {
+            self.count("trim", column);
+        }
+        if markers.contains(&text.as_str()) {
+            self.count("null_marker", column);
+            return None;
+        }
+        (!text.is_empty()).then_some(text)
     }
 
     fn number(&mut self, column: &str, text: Option<String>, decimal_point: bool, id: bool) -> Option<i64> {
@@ -110,27 +144,39 @@ impl Expected {
         let value: Option<i64> = if whole { Some(plain.parse().unwrap()) } else { None };
         let value = value.filter(|value| !id || (*value >= 0 && *value < 1 << 31));
         if value.is_none() {
-            self.find(&format!("cast {column}"));
+            self.find("cast", column);
         }
         value
     }
 
     fn typed(&mut self, plan: &Plan, place: String, line: &str) -> Thing {
         let cells: Vec<&str> = line.split('|').collect();
-        let thing = self.number("thing", Self::tidy(cells[0], &["N/A"]), false, true);
-        let part = self.number("part", Self::tidy(cells[1], &["N/A"]), false, false);
-        let code = Self::tidy(cells[2], &["N/A"]).map(|code| if code == "old" { "A".to_owned() } else { code });
-        if code.as_deref().is_some_and(|code| code != "A" && code != "B") {
-            self.find("known_values code");
+        let [thing, part, code] = [("thing", 0), ("part", 1), ("code", 2)]
+            .map(|(column, place): (&str, usize)| self.tidy(column, cells[place], &["N/A"]));
+        let thing = self.number("thing", thing, false, true);
+        let part = self.number("part", part, false, false);
+        if code.as_deref() == Some("old") {
+            self.count("values", "code");
         }
-        let amount = Self::tidy(cells[3], &["N/A", "0"]);
+        let code = code.map(|code| if code == "old" { "A".to_owned() } else { code });
+        if code.as_deref().is_some_and(|code| code != "A" && code != "B") {
+            self.find("known_values", "code");
+        }
+        let amount = self.tidy("amount", cells[3], &["N/A", "0"]);
         let amount = self.number("amount", amount, plan.accepts_decimal_point, false);
         Thing { place, thing, part, code, amount }
     }
 
     fn keeps(&mut self, plan: &Plan, thing: &Thing) -> bool {
+        let excluded = [("part", thing.part == Some(10)), ("code", thing.code.as_deref() == Some("Z"))];
+        if let Some((column, _)) = excluded.into_iter().find(|(_, excluded)| plan.excludes && *excluded) {
+            self.sums[6] += 1;
+            self.count("exclude", column);
+            return false;
+        }
         if plan.filters && thing.part.is_none() && thing.code.as_deref() != Some("A") {
             self.sums[5] += 1;
+            self.count("where", "-");
             return false;
         }
         true
@@ -157,7 +203,7 @@ impl Expected {
         let no_b = thing.code.as_deref() != Some("B") || thing.amount.is_none();
         for (rule, holds, severity) in [("enough", enough, plan.severities[0]), ("no_b", no_b, plan.severities[1])] {
             if !holds && severity == "warn" {
-                self.find(&format!("{rule} -"));
+                self.find(rule, "-");
             } else if !holds {
                 self.reject(thing, rule, "-");
                 return false;
@@ -171,6 +217,7 @@ impl Expected {
         for thing in things {
             if kept.iter().any(|earlier| earlier.text() == thing.text()) {
                 self.sums[2] += 1;
+                self.count("duplicate", "-");
             } else {
                 kept.push(thing);
             }
@@ -204,6 +251,7 @@ impl Expected {
 
     fn of(plan: &Plan, files: &[Vec<String>]) -> Self {
         let mut expected = Self::default();
+        expected.counts.extend(["enough -", "no_b -"].map(|rule| (rule.to_owned(), 0)));
         let mut things = Vec::new();
         for (file, lines) in files.iter().enumerate() {
             for (row, line) in lines.iter().enumerate() {
@@ -229,27 +277,41 @@ impl Expected {
     }
 
     fn found(outcome: Outcome) -> Self {
-        let Sums { rows_in, rows_out, duplicates, rejected: set_aside, further, filtered } = outcome.report.sums;
+        let Sums { rows_in, rows_out, duplicates, rejected: set_aside, further, filtered, excluded } =
+            outcome.report.sums;
         let mut rejects = rejected(&outcome.report);
         rejects.sort();
         let name = |finding: &RuleFinding| format!("{} {}", finding.rule, finding.column.as_deref().unwrap_or("-"));
         let findings = outcome.report.findings.iter().map(|finding| (name(finding), finding.rows)).collect();
+        let count =
+            |count: &RuleCount| (format!("{} {}", count.rule, count.column.as_deref().unwrap_or("-")), count.rows);
+        let counts = outcome.report.rules.iter().map(count).collect();
         let mut rows = outcome.rows;
         rows.sort();
-        Self { rows, sums: [rows_in, rows_out, duplicates, set_aside, further, filtered], rejects, findings }
+        let sums = [rows_in, rows_out, duplicates, set_aside, further, filtered, excluded];
+        Self { rows, sums, rejects, findings, counts }
     }
 }
 
 fn plans() -> impl Strategy<Value = Plan> {
     let keys: [&'static [&'static str]; 3] = [&[], &["thing"], &["thing", "part"]];
     let severity = || select(vec!["warn", "reject"]);
-    let switches = (any::<[bool; 3]>(), proptest::bool::weighted(0.2));
+    let switches = (any::<[bool; 4]>(), proptest::bool::weighted(0.2));
     let part = select(vec![None, Some(false), Some(true)]);
     (select(keys.to_vec()), part, switches, severity(), severity()).prop_map(
         |(key, part_required, switches, one, two)| {
-            let ([keeps_lowest, filters, accepts_decimal_point], amount_required) = switches;
+            let ([keeps_lowest, filters, accepts_decimal_point, excludes], amount_required) = switches;
             let severities = [one, two];
-            Plan { key, part_required, amount_required, keeps_lowest, filters, accepts_decimal_point, severities }
+            Plan {
+                key,
+                part_required,
+                amount_required,
+                keeps_lowest,
+                filters,
+                accepts_decimal_point,
+                severities,
+                excludes,
+            }
         },
     )
 }
@@ -272,7 +334,14 @@ proptest! {
         for lines in &files {
             things = things.file(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        let found = Expected::found(things.cleanse().unwrap());
+        let Definition::Cleanse(definition) = &mut things.table.definition else { panic!("{plan:?}") };
+        definition.exclude = plan.excluded();
+        let outcome = things.cleanse().unwrap();
+        let of = |effect| outcome.report.rules.iter().filter(move |count| count.effect == effect).map(|count| count.rows);
+        let sums = &outcome.report.sums;
+        prop_assert_eq!(of(Effect::Rejected).sum::<u64>(), sums.rejected);
+        prop_assert_eq!(of(Effect::Removed).sum::<u64>(), sums.duplicates + sums.filtered + sums.excluded);
+        let found = Expected::found(outcome);
         let [rows_in, accounted @ ..] = found.sums;
         prop_assert_eq!(rows_in, accounted.iter().sum::<u64>());
         prop_assert_eq!(found, Expected::of(&plan, &files));

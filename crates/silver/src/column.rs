@@ -1,5 +1,6 @@
 //! One column of text becomes typed: trim, null markers, value map, cast (rules 1 to 4).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
@@ -7,6 +8,8 @@ use medallion_pipeline::ColumnType;
 use medallion_pipeline::definition::{Accept, CleanseColumn};
 use polars::prelude::*;
 use sha2::{Digest, Sha256};
+
+use crate::counts::SAMPLES;
 
 /// The format of timestamps in exports.
 const DEFAULT_FORMAT: &str = "%d/%m/%Y, %H:%M:%S";
@@ -18,12 +21,15 @@ const ISO_DATE: &str = "%Y-%m-%d";
 const MAX_ID: i64 = (1 << 31) - 1;
 /// The year 1000 in microseconds since 1970: `24` is read as the year 24, though it means another.
 const FIRST_MOMENT: i64 = -30_610_224_000_000_000;
-/// How many texts a report shows.
-const SAMPLES: usize = 5;
-
 /// A typed column and what happened on the way.
 pub(crate) struct Cleansed {
     pub values: Column,
+    /// Texts that lost white space.
+    pub trimmed: u64,
+    /// Texts that were null markers.
+    pub marked: u64,
+    /// Texts that the value map replaced.
+    pub replaced: u64,
     /// Texts that could not be cast.
     pub failed: u64,
     /// Some of them.
@@ -39,11 +45,12 @@ pub(crate) fn cleanse(
     table_markers: &[String],
 ) -> PolarsResult<Cleansed> {
     let markers: HashSet<&str> = table_markers.iter().chain(&column.null_markers).map(String::as_str).collect();
-    let tidied = text.iter().map(|text| tidy(text?, &markers, column));
+    let mut tidy = Tidy { markers, column, trimmed: 0, marked: 0, replaced: 0 };
+    let tidied = text.iter().map(|text| tidy.text(text?));
     let name = PlSmallStr::from_str(&column.name);
     if column.data_type == ColumnType::Long {
         let (values, failures) = longs(name, text.len(), tidied, column);
-        return Ok(Cleansed::new(values.into_column(), failures, BTreeMap::new()));
+        return Ok(Cleansed::new(values.into_column(), &tidy, failures, BTreeMap::new()));
     }
     let mut builder = StringChunkedBuilder::new(name, text.len());
     tidied.for_each(|text| builder.append_option(text));
@@ -51,12 +58,13 @@ pub(crate) fn cleanse(
     let values = cast(&tidied, column)?;
     let failures = Failures::between(&tidied, &values);
     let unknown = unknown_values(&tidied, &column.known_values);
-    Ok(Cleansed::new(values, failures, unknown))
+    Ok(Cleansed::new(values, &tidy, failures, unknown))
 }
 
 impl Cleansed {
-    fn new(values: Column, failures: Failures, unknown: BTreeMap<String, u64>) -> Self {
-        Self { values, failed: failures.count, failed_samples: failures.samples, unknown }
+    fn new(values: Column, tidy: &Tidy<'_>, failures: Failures, unknown: BTreeMap<String, u64>) -> Self {
+        let Tidy { trimmed, marked, replaced, .. } = *tidy;
+        Self { values, trimmed, marked, replaced, failed: failures.count, failed_samples: failures.samples, unknown }
     }
 }
 
@@ -90,16 +98,37 @@ impl Failures {
     }
 }
 
-/// Trimmed and mapped; `None` for what means NULL.
-fn tidy<'t>(text: &'t str, markers: &HashSet<&str>, column: &'t CleanseColumn) -> Option<&'t str> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() || (!markers.is_empty() && markers.contains(trimmed)) {
-        return None;
+/// Rules 1 to 3, with what they did.
+struct Tidy<'a> {
+    markers: HashSet<&'a str>,
+    column: &'a CleanseColumn,
+    trimmed: u64,
+    marked: u64,
+    replaced: u64,
+}
+
+impl<'a> Tidy<'a> {
+    /// Trimmed and mapped; `None` for what means NULL.
+    fn text<'t>(&mut self, text: &'t str) -> Option<&'t str>
+    where
+        'a: 't,
+    {
+        let trimmed = text.trim();
+        self.trimmed += u64::from(trimmed.len() < text.len());
+        if trimmed.is_empty() {
+            return None;
+        }
+        if !self.markers.is_empty() && self.markers.contains(trimmed) {
+            self.marked += 1;
+            return None;
+        }
+        if self.column.values.is_empty() {
+            return Some(trimmed);
+        }
+        let Some(other) = self.column.values.get(trimmed) else { return Some(trimmed) };
+        self.replaced += 1;
+        Some(other.as_str()).filter(|other| !other.is_empty())
     }
-    if column.values.is_empty() {
-        return Some(trimmed);
-    }
-    Some(column.values.get(trimmed).map_or(trimmed, String::as_str)).filter(|mapped| !mapped.is_empty())
 }
 
 fn longs<'t>(
@@ -122,25 +151,31 @@ fn longs<'t>(
 
 /// A whole number in one of the accepted spellings, and in range if it is an id.
 fn long(text: &str, column: &CleanseColumn) -> Option<i64> {
-    let mut text = std::borrow::Cow::Borrowed(text);
-    if column.accept.contains(&Accept::ThousandsSeparator) && is_grouped(&text) {
-        text = text.replace(',', "").into();
-    }
+    let mut plain = Cow::Borrowed(text);
     if column.accept.contains(&Accept::DecimalPoint)
         && let Some((whole, zeros)) = text.split_once('.')
+        && !zeros.is_empty()
         && zeros.bytes().all(|digit| digit == b'0')
     {
-        text = whole.to_owned().into();
+        plain = Cow::Borrowed(whole);
     }
-    let value = text.parse().ok()?;
+    if column.accept.contains(&Accept::ThousandsSeparator) && is_grouped(&plain) {
+        plain = plain.replace(',', "").into();
+    }
+    // Rust's own parser also takes a plus.
+    let value = plain.parse().ok().filter(|_| !plain.starts_with('+'))?;
     (!column.id || (0..=MAX_ID).contains(&value)).then_some(value)
 }
 
-/// Digits in groups of three after the first comma: `1,234,567`.
+/// One to three digits without a zero in front, then groups of three after commas: `1,234,567`.
 fn is_grouped(text: &str) -> bool {
-    let whole = text.split('.').next().unwrap_or_default();
-    let mut groups = whole.trim_start_matches('-').split(',');
-    groups.next().is_some_and(|first| (1..=3).contains(&first.len())) && groups.all(|group| group.len() == 3)
+    let digits = |group: &str| group.bytes().all(|digit| digit.is_ascii_digit());
+    let mut groups = text.strip_prefix('-').unwrap_or(text).split(',');
+    let first = groups.next().unwrap_or_default();
+    (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && digits(first)
+        && groups.all(|group| group.len() == 3 && digits(group))
 }
 
 fn cast(text: &StringChunked, column: &CleanseColumn) -> PolarsResult<Column> {
@@ -254,6 +289,34 @@ mod tests {
         assert_eq!((values.join(" ").as_str(), failed), ("12 12 1234 - - - -3", 1));
         let (values, failed) = cleansed(&column("long", accept), &[Some("1,23"), Some("12.5"), Some("1,234.00")]);
         assert_eq!((values.join(" ").as_str(), failed), ("- - 1234", 2));
+    }
+
+    #[test]
+    fn a_long_is_nothing_that_only_looks_like_a_number() {
+        let odd = ["+5", "5.", "0,001", "00,123", "1,2345", ",123", "1,", "1,,234", "1,23a", "-", "--5", "- 5", "1e3"];
+        let odd: Vec<_> = odd.iter().chain(&[".0", "5.0.0", "+1,234", "٣", "9223372036854775808"]).map(Some).collect();
+        let accept = "accept = [\"decimal_point\", \"thousands_separator\"]";
+        let texts: Vec<_> = odd.iter().map(|text| text.copied()).collect();
+        for more in ["", accept] {
+            let (values, failed) = cleansed(&column("long", more), &texts);
+            assert_eq!((values.join(""), failed), ("-".repeat(texts.len()), texts.len() as u64), "{more}");
+        }
+        let sound = [Some("-1,234"), Some("12,345,678.0"), Some("007"), Some("-0"), Some("0.0"), Some("999")];
+        let (values, failed) = cleansed(&column("long", accept), &sound);
+        assert_eq!((values.join(" ").as_str(), failed), ("-1234 12345678 7 0 0 999", 0));
+        let (values, _) = cleansed(&column("long", "accept = [\"thousands_separator\"]"), &sound);
+        assert_eq!(values.join(" "), "-1234 - 7 0 - 999");
+    }
+
+    #[test]
+    fn what_is_done_to_texts_is_counted() {
+        let more = "null_markers = [\"none\"]\nvalues = { a = \"A\", gone = \"\" }";
+        let texts = [Some(" a"), Some("a"), Some(" "), Some(""), None, Some("none"), Some("1900-01-01 "), Some("gone")];
+        let text = StringChunked::from_slice_options("c".into(), &texts);
+        let result = cleanse(&text, &column("text", more), &["1900-01-01".to_owned()]).unwrap();
+        assert_eq!((result.trimmed, result.marked, result.replaced), (3, 2, 3));
+        let shown: Vec<_> = result.values.str().unwrap().iter().collect();
+        assert_eq!(shown, [Some("A"), Some("A"), None, None, None, None, None, None]);
     }
 
     #[test]

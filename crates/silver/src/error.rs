@@ -3,6 +3,8 @@
 use medallion_lake::LakeError;
 use medallion_pipeline::TableName;
 
+use crate::cleanse::Sums;
+
 /// A silver table that cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SilverError {
@@ -32,24 +34,15 @@ pub enum SilverError {
     },
     /// The rows that came in are not the rows that went out plus those that were set aside.
     #[error(
-        "table {table}: the sums do not add up: {rows_in} rows in, but {rows_out} out, {duplicates} duplicates, \
-         {rejected} rejected, {further} further assignments and {filtered} of another table; nothing was published"
+        "table {table}: the sums do not add up: {} rows in, but {} out, {} duplicates, {} rejected, {} further rows, \
+         {} of another table and {} excluded; nothing was published",
+        sums.rows_in, sums.rows_out, sums.duplicates, sums.rejected, sums.further, sums.filtered, sums.excluded
     )]
     Conservation {
         /// The table.
         table: TableName,
-        /// Rows of the batch.
-        rows_in: u64,
-        /// Rows of the table.
-        rows_out: u64,
-        /// Exact duplicates.
-        duplicates: u64,
-        /// Rejected rows.
-        rejected: u64,
-        /// Rows of the same thing that another table keeps.
-        further: u64,
-        /// Rows that do not belong to the table.
-        filtered: u64,
+        /// The sums.
+        sums: Box<Sums>,
     },
     /// A file cannot be read or written by Polars.
     #[error("table {table}: cannot {action}: {source}")]
@@ -107,6 +100,9 @@ impl SilverError {
             Self::Expression { nearest: Some(nearest), .. } => Some(format!("did you mean '{nearest}'?")),
             Self::RuleFailed { .. } => {
                 Some("correct the export, or lower the rule's severity to reject or warn".to_owned())
+            }
+            Self::Conservation { .. } => {
+                Some("this is a fault of medallion; report it with the export and the run's results".to_owned())
             }
             Self::TooManyRelationships { .. } => Some(
                 "look for a chain that cannot be real in the parent column; if it is, raise max_relationships"

@@ -1,241 +1,213 @@
-//! Rule expressions: one scalar SQL expression over a row, as a Polars expression.
+//! Conditions of a definition as expressions of Polars.
 
-use chrono::{NaiveDate, NaiveDateTime};
-use medallion_pipeline::{TableName, TableSchema, nearest};
+use chrono::{Months, NaiveDateTime, TimeDelta};
+use medallion_pipeline::definition::Cleanse;
+use medallion_pipeline::expression::{self, Constant, Function, Interval, Node, Part, Side, Unit, ValueType};
+use medallion_pipeline::{ColumnType, TableName};
 use polars::prelude::*;
-use sqlparser::ast::{self, BinaryOperator, UnaryOperator};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
 
 use crate::column::data_type;
 use crate::error::SilverError;
 
-/// Checks that `text` is a condition over the columns of `schema`, without data.
-pub(crate) fn check(text: &str, place: &str, schema: &TableSchema) -> Result<(), SilverError> {
-    let expression = parse(text, place, schema)?;
-    let fields =
-        schema.columns.iter().map(|column| Field::new(column.name.as_str().into(), data_type(column.data_type)));
-    let nothing = DataFrame::empty_with_schema(&fields.collect::<Schema>());
-    let translator = Translator { place, schema };
-    let result = nothing.lazy().select([expression.alias("holds")]).collect();
-    let result = result.map_err(|error| translator.error(format!("'{text}' cannot be evaluated: {error}")))?;
-    match result.dtypes().first() {
-        Some(DataType::Boolean | DataType::Null) => Ok(()),
-        _ => Err(translator.error(format!("'{text}' is not a condition that is true or false"))),
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+
+/// The condition that `text` is over the columns of a table; `place` is what messages call it.
+pub(crate) fn condition(text: &str, place: &str, cleanse: &Cleanse, table: &TableName) -> Result<Expr, SilverError> {
+    let node = expression::condition(text, &cleanse.own_columns());
+    let node = node.map_err(|mistake| SilverError::Expression {
+        table: table.clone(),
+        place: place.to_owned(),
+        message: mistake.message,
+        nearest: mistake.nearest,
+    })?;
+    Ok(translate(&node))
+}
+
+fn translate(node: &Node) -> Expr {
+    match node {
+        Node::Column(name, _) => col(name.as_str()),
+        Node::Constant(constant) => literal(constant),
+        Node::Call(function, arguments) => call(function, arguments.iter().map(translate).collect()),
+        Node::Case(branches, otherwise) => branches.iter().rev().fold(translate(otherwise), |otherwise, branch| {
+            when(translate(&branch.0)).then(translate(&branch.1)).otherwise(otherwise)
+        }),
+        Node::Cast(of, to) => cast(of, *to),
     }
 }
 
-/// Turns `text` into an expression over the columns of `schema`; `place` is what messages call it.
-pub(crate) fn parse(text: &str, place: &str, schema: &TableSchema) -> Result<Expr, SilverError> {
-    let translator = Translator { place, schema };
-    let syntax = |error: sqlparser::parser::ParserError| translator.error(error.to_string());
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(syntax)?;
-    let expression = parser.parse_expr().map_err(syntax)?;
-    match parser.peek_token().token {
-        Token::EOF => translator.translate(&expression),
-        surplus => Err(translator.error(format!("expected one expression, found '{surplus}' after it in '{text}'"))),
+fn literal(constant: &Constant) -> Expr {
+    match constant {
+        Constant::Null => lit(NULL),
+        Constant::Bool(truth) => lit(*truth),
+        Constant::Long(number) => lit(*number),
+        Constant::Double(number) => lit(*number),
+        Constant::Text(text) => lit(text.clone()),
+        Constant::Date(date) => lit(*date),
+        Constant::Timestamp(moment) => lit(*moment).cast(polars_type(ValueType::Timestamp)),
     }
 }
 
-struct Translator<'a> {
-    place: &'a str,
-    schema: &'a TableSchema,
+/// Values of one type; texts that do not fit are NULL, as only TRY_CAST casts texts.
+fn cast(of: &Node, to: ValueType) -> Expr {
+    let value = translate(of);
+    match (of, to) {
+        (Node::Constant(_), _) => value.cast(polars_type(to)),
+        (_, ValueType::Date) if is_text(of) => {
+            let format = Some("%Y-%m-%d".into());
+            value.str().to_date(StrptimeOptions { format, strict: false, exact: true, cache: true })
+        }
+        // Polars would round towards the even number in some places and keep the zone in others.
+        (_, ValueType::Timestamp) => value.cast(DataType::Datetime(TimeUnit::Microseconds, None)),
+        _ => value.cast(polars_type(to)),
+    }
 }
 
-impl Translator<'_> {
-    fn error(&self, message: String) -> SilverError {
-        SilverError::Expression { table: self.table(), place: self.place.to_owned(), message, nearest: None }
+fn is_text(node: &Node) -> bool {
+    match node {
+        Node::Column(_, of) => *of == ValueType::Text,
+        Node::Constant(constant) => matches!(constant, Constant::Text(_)),
+        Node::Cast(_, to) => *to == ValueType::Text,
+        Node::Case(_, otherwise) => is_text(otherwise),
+        Node::Call(function, arguments) => match function {
+            Function::Coalesce => arguments.first().is_some_and(is_text),
+            other => matches!(
+                other,
+                Function::Join | Function::Lower | Function::Upper | Function::Trim(..) | Function::Substring(..)
+            ),
+        },
     }
+}
 
-    fn table(&self) -> TableName {
-        self.schema.name.clone()
-    }
+fn polars_type(of: ValueType) -> DataType {
+    data_type(match of {
+        ValueType::Null => return DataType::Null,
+        ValueType::Bool => ColumnType::Bool,
+        ValueType::Long => ColumnType::Long,
+        ValueType::Double => ColumnType::Double,
+        ValueType::Text => ColumnType::Text,
+        ValueType::Date => ColumnType::Date,
+        ValueType::Timestamp => ColumnType::Timestamp,
+    })
+}
 
-    fn translate(&self, expression: &ast::Expr) -> Result<Expr, SilverError> {
-        use ast::Expr as Sql;
-        Ok(match expression {
-            Sql::Nested(inner) => self.translate(inner)?,
-            Sql::Identifier(name) => self.column(&name.value)?,
-            Sql::Value(value) => self.value(&value.value)?,
-            Sql::TypedString(text) => self.typed(text)?,
-            Sql::IsNull(inner) => self.translate(inner)?.is_null(),
-            Sql::IsNotNull(inner) => self.translate(inner)?.is_not_null(),
-            Sql::IsTrue(inner) => self.translate(inner)?.fill_null(lit(false)),
-            Sql::IsFalse(inner) => self.translate(inner)?.not().fill_null(lit(false)),
-            Sql::UnaryOp { op: UnaryOperator::Not, expr } => self.translate(expr)?.not(),
-            Sql::UnaryOp { op: UnaryOperator::Minus, expr } => lit(0_i64) - self.translate(expr)?,
-            Sql::BinaryOp { left, op, right } => self.binary(left, op, right)?,
-            Sql::InList { expr, list, negated } => {
-                let tested = self.translate(expr)?;
-                let mut any = lit(false);
-                for item in list {
-                    any = any.or(tested.clone().eq(self.translate(item)?));
-                }
-                if *negated { any.not() } else { any }
-            }
-            Sql::Between { expr, negated, low, high } => {
-                let tested = self.translate(expr)?;
-                let inside = tested.clone().gt_eq(self.translate(low)?).and(tested.lt_eq(self.translate(high)?));
-                if *negated { inside.not() } else { inside }
-            }
-            Sql::Function(function) => self.function(function)?,
-            other => return Err(self.error(format!("'{other}' is not supported in an expression over a row"))),
-        })
-    }
-
-    fn binary(&self, left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Expr, SilverError> {
-        let (left, right) = (self.translate(left)?, self.translate(right)?);
-        Ok(match op {
-            BinaryOperator::Eq => left.eq(right),
-            BinaryOperator::NotEq => left.neq(right),
-            BinaryOperator::Lt => left.lt(right),
-            BinaryOperator::LtEq => left.lt_eq(right),
-            BinaryOperator::Gt => left.gt(right),
-            BinaryOperator::GtEq => left.gt_eq(right),
-            BinaryOperator::And => left.and(right),
-            BinaryOperator::Or => left.or(right),
-            BinaryOperator::Plus => left + right,
-            BinaryOperator::Minus => left - right,
-            BinaryOperator::Multiply => left * right,
-            BinaryOperator::StringConcat => concat_str([left, right], "", false),
-            other => return Err(self.error(format!("the operator {other} is not supported"))),
-        })
-    }
-
-    fn column(&self, name: &str) -> Result<Expr, SilverError> {
-        if self.schema.columns.iter().any(|column| column.name == name) {
-            return Ok(col(name));
+fn call(function: &Function, arguments: Vec<Expr>) -> Expr {
+    let mut given = arguments.into_iter();
+    // The definition was checked: every function has the arguments it takes.
+    let mut next = || given.next().unwrap_or_else(|| lit(NULL));
+    match function {
+        Function::Not => next().not(),
+        Function::And => next().and(next()),
+        Function::Or => next().or(next()),
+        Function::IsNull => next().is_null(),
+        Function::Equal => next().eq(next()),
+        Function::Less => next().lt(next()),
+        Function::LessOrEqual => next().lt_eq(next()),
+        Function::Same => next().eq_missing(next()),
+        Function::Add => next() + next(),
+        Function::Subtract => next() - next(),
+        Function::Multiply => next() * next(),
+        Function::Divide => next() / next(),
+        Function::Join => concat_str(given.collect::<Vec<_>>(), "", false),
+        Function::Coalesce => coalesce(&given.collect::<Vec<_>>()),
+        Function::Matches(regex) => next().str().contains(lit(regex.clone()), true),
+        Function::StartsWith => next().str().starts_with(next()),
+        Function::EndsWith => next().str().ends_with(next()),
+        Function::Contains => next().str().contains_literal(next()),
+        Function::Lower => next().str().to_lowercase(),
+        Function::Upper => next().str().to_uppercase(),
+        Function::Length => next().str().len_chars().cast(DataType::Int64),
+        Function::Trim(side, characters) => trim(next(), *side, characters),
+        Function::Substring(skip, take) => {
+            let take = take.map_or_else(|| lit(NULL).cast(DataType::UInt64), lit);
+            next().str().slice(lit(i64::try_from(*skip).unwrap_or(i64::MAX)), take)
         }
-        Err(SilverError::Expression {
-            table: self.table(),
-            place: self.place.to_owned(),
-            message: format!("there is no column '{name}'"),
-            nearest: nearest(name, self.schema.columns.iter().map(|column| column.name.as_str())),
-        })
+        Function::Round(digits) => round(next(), *digits),
+        Function::Floor => doubles(next(), f64::floor),
+        Function::Ceil => doubles(next(), f64::ceil),
+        Function::DatePart(part) => date_part(next(), *part),
+        Function::DateTrunc(unit) => next().dt().truncate(lit(every(*unit))),
+        Function::Shift(interval) => shift(next(), *interval),
     }
+}
 
-    fn value(&self, value: &ast::Value) -> Result<Expr, SilverError> {
-        Ok(match value {
-            ast::Value::Number(number, _) => match number.parse::<i64>() {
-                Ok(whole) => lit(whole),
-                Err(_) => lit(number.parse::<f64>().map_err(|_| self.error(format!("{number} is not a number")))?),
-            },
-            ast::Value::SingleQuotedString(text) => lit(text.clone()),
-            ast::Value::Boolean(truth) => lit(*truth),
-            ast::Value::Null => lit(NULL),
-            other => return Err(self.error(format!("{other} is not a supported constant"))),
-        })
+fn trim(text: Expr, side: Side, characters: &str) -> Expr {
+    let characters = lit(characters.to_owned());
+    match side {
+        Side::Both => text.str().strip_chars(characters),
+        Side::Leading => text.str().strip_chars_start(characters),
+        Side::Trailing => text.str().strip_chars_end(characters),
     }
+}
 
-    fn typed(&self, typed: &ast::TypedString) -> Result<Expr, SilverError> {
-        let ast::Value::SingleQuotedString(text) = &typed.value.value else {
-            return Err(self.error(format!("{typed} is not a supported constant")));
-        };
-        let unreadable = || self.error(format!("{typed} cannot be read"));
-        match typed.data_type {
-            ast::DataType::Date => text.parse::<NaiveDate>().map(lit).map_err(|_| unreadable()),
-            ast::DataType::Timestamp(..) => NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S")
-                .map(|moment| lit(moment).cast(DataType::Datetime(TimeUnit::Microseconds, None)))
-                .map_err(|_| unreadable()),
-            _ => Err(self.error(format!("{typed}: constants can be DATE '...' and TIMESTAMP '...'"))),
-        }
+fn every(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Year => "1y",
+        Unit::Quarter => "1q",
+        Unit::Month => "1mo",
+        Unit::Week => "1w",
+        Unit::Day => "1d",
+        Unit::Hour => "1h",
+        Unit::Minute => "1m",
+        Unit::Second => "1s",
     }
+}
 
-    fn function(&self, function: &ast::Function) -> Result<Expr, SilverError> {
-        let name = function.name.to_string().to_lowercase();
-        let arguments = self.arguments(function)?;
-        match (name.as_str(), arguments.as_slice()) {
-            ("date_part", [ast::Expr::Value(part), of]) => {
-                let part = part.to_string().trim_matches('\'').to_lowercase();
-                let of = self.translate(of)?.dt();
-                Ok(match part.as_str() {
-                    "year" => of.year().cast(DataType::Int64),
-                    "month" => of.month().cast(DataType::Int64),
-                    "day" => of.day().cast(DataType::Int64),
-                    other => return Err(self.error(format!("date_part knows year, month and day, not '{other}'"))),
-                })
-            }
-            ("lower", [text]) => Ok(self.translate(text)?.str().to_lowercase()),
-            ("upper", [text]) => Ok(self.translate(text)?.str().to_uppercase()),
-            ("length" | "char_length" | "character_length", [text]) => {
-                Ok(self.translate(text)?.str().len_chars().cast(DataType::Int64))
-            }
-            ("coalesce", several) if !several.is_empty() => {
-                let several = several.iter().map(|one| self.translate(one)).collect::<Result<Vec<_>, _>>()?;
-                Ok(coalesce(&several))
-            }
-            _ => {
-                Err(self.error(format!("'{function}': the functions are date_part, lower, upper, length and coalesce")))
-            }
-        }
-    }
+fn date_part(of: Expr, part: Part) -> Expr {
+    let of = of.dt();
+    let number = match part {
+        Part::Year => of.year(),
+        Part::Quarter => of.quarter(),
+        Part::Month => of.month(),
+        Part::Week => of.week(),
+        Part::Day => of.day(),
+        // Polars counts Monday as 1 and Sunday as 7, SQL Sunday as 0.
+        Part::DayOfWeek => of.weekday().cast(DataType::Int64) % lit(7_i64),
+        Part::DayOfYear => of.ordinal_day(),
+        Part::Hour => of.hour(),
+        Part::Minute => of.minute(),
+    };
+    number.cast(DataType::Int64)
+}
 
-    fn arguments(&self, function: &ast::Function) -> Result<Vec<ast::Expr>, SilverError> {
-        let ast::FunctionArguments::List(list) = &function.args else { return Ok(Vec::new()) };
-        let plain = |argument: &ast::FunctionArg| match argument {
-            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expression)) => Ok(expression.clone()),
-            other => Err(self.error(format!("the argument '{other}' is not supported"))),
-        };
-        list.args.iter().map(plain).collect()
-    }
+fn doubles(of: Expr, function: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Expr {
+    of.map(
+        move |column| {
+            let values = column.cast(&DataType::Float64)?;
+            let mapped = values.f64()?.iter().map(|value| value.map(&function));
+            Ok(Float64Chunked::from_iter_options(column.name().clone(), mapped).into_column())
+        },
+        |_, field| Ok(Field::new(field.name().clone(), DataType::Float64)),
+    )
+}
+
+fn round(of: Expr, digits: u8) -> Expr {
+    let factor = 10_f64.powi(i32::from(digits));
+    doubles(of, move |value| (value * factor).round() / factor)
+}
+
+/// Moves dates and timestamps; beyond the calendar there is NULL.
+fn shift(of: Expr, interval: Interval) -> Expr {
+    of.map(
+        move |column| {
+            let to = column.dtype().clone();
+            let timestamps = column.cast(&polars_type(ValueType::Timestamp))?.cast(&DataType::Int64)?;
+            let moved = timestamps.i64()?.iter().map(|micros| moved(micros?, interval));
+            let moved = Int64Chunked::from_iter_options(column.name().clone(), moved).into_column();
+            moved.cast(&polars_type(ValueType::Timestamp))?.cast(&to)
+        },
+        |_, field| Ok(field.clone()),
+    )
+}
+
+fn moved(micros: i64, interval: Interval) -> Option<i64> {
+    let moment: NaiveDateTime = chrono::DateTime::from_timestamp_micros(micros)?.naive_utc();
+    let months = Months::new(interval.months.unsigned_abs());
+    let moment =
+        if interval.months < 0 { moment.checked_sub_months(months) } else { moment.checked_add_months(months) };
+    let days = interval.days.checked_mul(MICROSECONDS_PER_DAY)?.checked_add(interval.microseconds)?;
+    Some(moment?.checked_add_signed(TimeDelta::microseconds(days))?.and_utc().timestamp_micros())
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use medallion_pipeline::{ColumnType, Layer};
-
-    fn schema() -> TableSchema {
-        let column = |name: &str, data_type| medallion_pipeline::Column::new(name, data_type, "x");
-        TableSchema {
-            name: TableName::new(Layer::Silver, "t"),
-            description: "x".to_owned(),
-            columns: vec![column("a", ColumnType::Long), column("b", ColumnType::Long), column("s", ColumnType::Text)],
-            partition_columns: Vec::new(),
-        }
-    }
-
-    fn evaluate(expression: &str) -> Vec<Option<bool>> {
-        let frame = df!("a" => [Some(1_i64), Some(5), None], "b" => [Some(2_i64), Some(4), Some(1)],
-                        "s" => [Some("x"), None, Some("Yes")])
-        .unwrap();
-        let result = frame.lazy().select([parse(expression, "rule r", &schema()).unwrap().alias("r")]).collect();
-        result.unwrap().column("r").unwrap().bool().unwrap().iter().collect()
-    }
-
-    #[test]
-    fn expressions_follow_sql_with_its_nulls() {
-        let (t, f, n) = (Some(true), Some(false), None);
-        assert_eq!(evaluate("a >= b"), [f, t, n]);
-        assert_eq!(evaluate("a >= b OR s IS NOT NULL"), [t, t, t]);
-        assert_eq!(evaluate("s NOT IN ('x', 'y')"), [f, n, t]);
-        assert_eq!(evaluate("NOT (a + 1 = b) AND b <> 4"), [f, f, n]);
-        assert_eq!(evaluate("b BETWEEN 2 AND 3"), [t, f, f]);
-        assert_eq!(evaluate("lower(coalesce(s, 'NONE')) = 'none'"), [f, t, f]);
-    }
-
-    #[test]
-    fn what_is_no_condition_is_refused_before_there_are_data() {
-        check("a > b", "rule r", &schema()).unwrap();
-        for text in ["a + 1", "a = 'x'", "lower(a) = 'x'"] {
-            let error = check(text, "rule r", &schema()).unwrap_err().to_string();
-            assert!(error.starts_with("silver/t.toml: rule r: ") && error.contains(text), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_expression_over_the_row_is_refused() {
-        for (text, part) in [
-            ("a >=", "Expected"),
-            ("a > 1; DROP TABLE x", "expected one expression"),
-            ("missing > 1", "there is no column 'missing'"),
-            ("(SELECT 1) = a", "not supported"),
-            ("random() > a", "the functions are"),
-        ] {
-            let error = parse(text, "rule r", &schema()).unwrap_err().to_string();
-            assert!(error.starts_with("silver/t.toml: rule r: ") && error.contains(part), "{text}: {error}");
-        }
-    }
-}
+#[path = "expression_tests.rs"]
+mod tests;

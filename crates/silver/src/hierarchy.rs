@@ -7,8 +7,8 @@ use medallion_pipeline::{TableFiles, TableName, TableSchema};
 use polars::prelude::{Column, DataFrame};
 use url::Url;
 
-use crate::cleanse::RuleFinding;
 use crate::closure::{ClosureError, Edge, Hierarchy, Limits};
+use crate::counts::RuleFinding;
 use crate::error::SilverError;
 use crate::parquet_file;
 use file::RelationshipFile;

@@ -5,12 +5,15 @@
 pub mod cleanse;
 pub mod closure;
 mod column;
+mod counts;
 pub mod error;
+mod exclusion;
 mod expression;
 pub mod hierarchy;
 mod parquet_file;
 pub mod rejects;
 
-pub use cleanse::{CleanseReport, CleanseTask, RuleFinding, Sums};
+pub use cleanse::{CleanseReport, CleanseTask, Sums};
+pub use counts::{Effect, RuleCount, RuleFinding};
 pub use error::SilverError;
 pub use hierarchy::{HierarchyReport, HierarchyTask, stage_findings};

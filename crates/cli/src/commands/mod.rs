@@ -5,6 +5,7 @@ mod history;
 mod init;
 mod optimize;
 mod read;
+mod rejects;
 mod run;
 mod test;
 mod vacuum;
@@ -32,6 +33,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit,
         Command::Rollback { to, history } => history::roll_back(&global, &history, to, console).await,
         Command::Test { samples, read } => test::test(&global, &read, samples.as_deref(), console).await,
         Command::Validate { counts, read } => read::validate(&global, &read, &counts, console).await,
+        Command::Rejects { table, read } => rejects::rejects(&global, &read, table.as_deref()).await,
         Command::Optimize(read) => optimize::optimize(&global, &read).await,
         Command::Vacuum(arguments) => vacuum::vacuum(&global, &arguments).await,
         Command::Completions { shell } => {

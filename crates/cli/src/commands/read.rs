@@ -20,13 +20,13 @@ use crate::settings::{ProjectSettings, customer_id};
 const FIRST_ROWS: usize = 10;
 
 /// A customer whose tables are read.
-struct Reader {
-    customer: CustomerId,
-    published: PublishedTables,
+pub(super) struct Reader {
+    pub(super) customer: CustomerId,
+    pub(super) published: PublishedTables,
 }
 
 impl Reader {
-    async fn open(global: &GlobalArguments, read: &ReadArguments) -> Result<Self, Failure> {
+    pub(super) async fn open(global: &GlobalArguments, read: &ReadArguments) -> Result<Self, Failure> {
         let settings = ProjectSettings::read(global)?;
         let customer = customer_id(&read.customer)?;
         let failed = |cause: Cause| RunError { customer: customer.clone(), cause };
@@ -37,6 +37,10 @@ impl Reader {
             return Err(failed(Cause::NoRelease { lake: location }).into());
         }
         Ok(Self { customer, published })
+    }
+
+    pub(super) fn failed(&self, cause: Cause) -> Failure {
+        RunError { customer: self.customer.clone(), cause }.into()
     }
 
     fn table(&self, name: &str) -> Result<&PublishedVersion, Failure> {
@@ -60,8 +64,7 @@ impl Reader {
     }
 
     fn failure(&self, error: &SqlError) -> Failure {
-        let error = RunError { customer: self.customer.clone(), cause: Cause::Sql(error.clone()) };
-        Failure::from(error)
+        self.failed(Cause::Sql(error.clone()))
     }
 
     async fn answer(&self, session: &SqlSession, sql: &str, format: Format) -> Result<(), Failure> {
