@@ -28,6 +28,15 @@ pub(crate) struct CaseFile {
     /// Further rows of a person by source.
     #[serde(default)]
     pub(crate) further_assignments: BTreeMap<String, u64>,
+    /// Rows that the customer leaves out, by silver table.
+    #[serde(default)]
+    pub(crate) excluded: BTreeMap<String, u64>,
+    /// All rules of a table that touched rows, as `rule` or `rule column`, and its business rules.
+    #[serde(default)]
+    pub(crate) touched: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Further lines of the customer's file.
+    #[serde(default)]
+    customer: String,
     /// The exit code, where the run has to fail.
     pub(crate) exit: Option<i32>,
     /// What standard error says then.
@@ -56,10 +65,10 @@ impl Case {
     /// A project with the case's customer.
     pub(crate) fn project(&self) -> Project {
         let project = Project::new();
-        let CaseFile { fiscal_year_start_month, fiscal_year_first, fiscal_year_last, .. } = &self.file;
+        let CaseFile { fiscal_year_start_month, fiscal_year_first, fiscal_year_last, customer, .. } = &self.file;
         let options = format!(
             "[fiscal_year]\nstart_month = {fiscal_year_start_month}\nfirst = {fiscal_year_first}\n\
-             last = {fiscal_year_last}\n"
+             last = {fiscal_year_last}\n{customer}"
         );
         project.add_customer(&self.name, &self.folder.join("in"), &options);
         project

@@ -33,6 +33,7 @@ cases!(
     hierarchy,
     missing_column,
     missing_required,
+    silver_overrides,
     silver_rules,
     star,
 );
@@ -71,6 +72,7 @@ fn check(case: &Case) {
     }
     note(&mut differences, "rejected rows", difference_of_rejects(case, &published));
     note(&mut differences, "run_results.json", difference_of_sums(case, &project));
+    note(&mut differences, "rules of run_results.json", difference_of_rules(case, &project, &published));
     assert!(differences.is_empty(), "{}: (- expected and missing, + found and not expected)\n{differences}", case.name);
 }
 
@@ -116,7 +118,11 @@ fn difference_of_rejects(case: &Case, published: &Published) -> Option<String> {
 fn difference_of_sums(case: &Case, project: &Project) -> Option<String> {
     let results = project.results(&case.name, 1);
     let mut text = String::new();
-    let counted = [("duplicates", &case.file.duplicates), ("further", &case.file.further_assignments)];
+    let counted = [
+        ("duplicates", &case.file.duplicates),
+        ("further", &case.file.further_assignments),
+        ("excluded", &case.file.excluded),
+    ];
     for (sum, expected) in counted {
         for (source, expected) in expected {
             let table = &results["tables"][format!("silver.{source}")];
@@ -132,12 +138,36 @@ fn difference_of_sums(case: &Case, project: &Project) -> Option<String> {
         let (sums, parts) = match &result["sums"] {
             Value::Null if table.starts_with("bronze.") => (result, ["rows_out", "rejected"].as_slice()),
             Value::Null => continue,
-            sums => (sums, ["rows_out", "duplicates", "rejected", "further", "filtered"].as_slice()),
+            sums => (sums, ["rows_out", "duplicates", "rejected", "further", "filtered", "excluded"].as_slice()),
         };
         let (whole, sum) = (number(sums, "rows_in"), parts.iter().map(|part| number(sums, part)).sum::<u64>());
         if whole != sum {
             let _ = writeln!(text, "      {table}: {whole} rows in, but {parts:?} are {sum}");
         }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// What each rule touched, and how many records all layers set aside.
+fn difference_of_rules(case: &Case, project: &Project, published: &Published) -> Option<String> {
+    let results = project.results(&case.name, 1);
+    let mut text = String::new();
+    for (table, expected) in &case.file.touched {
+        let name = |rule: &Value| match rule["column"].as_str() {
+            Some(column) => format!("{} {column}", rule["rule"].as_str().unwrap()),
+            None => rule["rule"].as_str().unwrap().to_owned(),
+        };
+        let rules = results["tables"][table]["rules"].as_array().unwrap();
+        let found = rules.iter().map(|rule| (name(rule), rule["rows"].as_u64().unwrap())).collect();
+        if *expected != found {
+            let _ = writeln!(text, "      {table}: expected {expected:?}\n        found {found:?}");
+        }
+    }
+    let set_aside: u64 =
+        results["layer_rejected"].as_object().unwrap().values().map(|rows| rows.as_u64().unwrap()).sum();
+    let kept = published.number("SELECT count(*) FROM bronze.rejected_rows");
+    if i64::try_from(set_aside).unwrap() != kept {
+        let _ = writeln!(text, "      layers set {set_aside} records aside, bronze.rejected_rows has {kept}");
     }
     (!text.is_empty()).then_some(text)
 }

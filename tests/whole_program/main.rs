@@ -23,5 +23,6 @@ mod pipeline;
 mod project;
 mod reading;
 mod rows;
+mod rules;
 mod together;
 mod upkeep;

@@ -1,7 +1,7 @@
 //! Conditions over one row: SQL in a definition, a checked tree for whoever evaluates it.
 //!
-//! The language is a part of DataFusion's: what is in [`Function`], with the NULLs of SQL. Everything is checked against
-//! the columns of the table when definitions are read, so that evaluating it over rows cannot fail.
+//! The language is a part of DataFusion's: what is in [`Function`], with the NULLs of SQL. Everything is checked
+//! against the columns of the table when definitions are read, so that evaluating it over rows cannot fail.
 
 mod checker;
 mod functions;
@@ -224,8 +224,8 @@ pub enum Node {
     Call(Function, Vec<Node>),
     /// The value of the first branch whose condition is true, else the last one.
     Case(Vec<(Node, Node)>, Box<Node>),
-    /// A value as another type; NULL where it is none of that.
-    Cast(Box<Node>, ValueType),
+    /// A value as another type, from what to what; NULL where a text is none of that.
+    Cast(Box<Node>, ValueType, ValueType),
 }
 
 /// A mistake in an expression.

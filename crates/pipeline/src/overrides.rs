@@ -256,3 +256,7 @@ fn exclude(
         nearest: nearest(name, known.iter().map(String::as_str)),
     })
 }
+
+#[cfg(test)]
+#[path = "overrides_tests.rs"]
+mod tests;

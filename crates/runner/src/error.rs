@@ -119,6 +119,17 @@ pub enum Cause {
         /// What it said last.
         message: String,
     },
+    /// What rejects are asked for of has none.
+    #[error(
+        "there is no table '{table}' that rows are set aside of: expected a source (bronze.users), a cleansed table \
+         (silver.users) or the name alone (users)"
+    )]
+    NoRejects {
+        /// What was asked for.
+        table: String,
+        /// The table with the most similar name.
+        nearest: Option<String>,
+    },
     /// Records were lost or doubled on the way.
     #[error(
         "the sums of {table} do not add up: {whole} {what} {} ({}); nothing was published",
@@ -217,6 +228,7 @@ impl RunError {
             }
             Cause::Interrupted => Some("run it again: it goes on with what is in bronze".to_owned()),
             Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
+            Cause::NoRejects { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
             Cause::Worker { .. } | Cause::Conservation { .. } => {
                 Some("this is a fault of medallion; report it with the run's results".to_owned())
             }
@@ -232,9 +244,10 @@ impl RunError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match &self.cause {
-            Cause::Bronze(BronzeError::ClaimedTwice { .. }) | Cause::Gold(_) | Cause::Definition(_) => {
-                Fault::Configuration
-            }
+            Cause::Bronze(BronzeError::ClaimedTwice { .. })
+            | Cause::Gold(_)
+            | Cause::Definition(_)
+            | Cause::NoRejects { .. } => Fault::Configuration,
             Cause::Silver(SilverError::Expression { .. }) => Fault::Configuration,
             Cause::Silver(SilverError::RuleFailed { .. })
             | Cause::Guard { .. }

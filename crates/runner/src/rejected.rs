@@ -2,7 +2,7 @@
 
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::rejects::{self, PARSE_RULES};
-use medallion_pipeline::{DefinitionError, Layer, Pipeline, TableName, nearest};
+use medallion_pipeline::{Layer, Pipeline, TableName, nearest};
 use medallion_sql::{OutputFormat, SqlOptions, SqlSession, write_result};
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ struct Wanted {
 
 impl Wanted {
     /// `bronze.users`: set aside while parsing; `silver.users`: while cleansing; `users`: both.
-    fn of(table: &str, pipeline: &Pipeline) -> Result<Self, DefinitionError> {
+    fn of(table: &str, pipeline: &Pipeline) -> Result<Self, Cause> {
         let cleansed = pipeline.tables.iter().filter_map(|table| match &table.definition {
             Definition::Cleanse(cleanse) => Some((&table.name, &cleanse.source)),
             _ => None,
@@ -91,11 +91,8 @@ impl Wanted {
         let mut names: Vec<String> = pipeline.sources.values().map(|source| source.name.to_string()).collect();
         names.extend(cleansed.iter().map(|(name, _)| name.to_string()));
         names.extend(pipeline.sources.keys().cloned());
-        Err(DefinitionError::UnknownTable {
-            file: "of bronze sources and cleansed silver tables".to_owned(),
-            reference: table.to_owned(),
-            nearest: nearest(table, names.iter().map(String::as_str)),
-        })
+        let nearest = nearest(table, names.iter().map(String::as_str));
+        Err(Cause::NoRejects { table: table.to_owned(), nearest })
     }
 
     fn sql(&self) -> String {

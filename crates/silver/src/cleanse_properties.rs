@@ -337,7 +337,8 @@ proptest! {
         let Definition::Cleanse(definition) = &mut things.table.definition else { panic!("{plan:?}") };
         definition.exclude = plan.excluded();
         let outcome = things.cleanse().unwrap();
-        let of = |effect| outcome.report.rules.iter().filter(move |count| count.effect == effect).map(|count| count.rows);
+        let effects = |effect| outcome.report.rules.iter().filter(move |count| count.effect == effect);
+        let of = |effect| effects(effect).map(|count| count.rows);
         let sums = &outcome.report.sums;
         prop_assert_eq!(of(Effect::Rejected).sum::<u64>(), sums.rejected);
         prop_assert_eq!(of(Effect::Removed).sum::<u64>(), sums.duplicates + sums.filtered + sums.excluded);

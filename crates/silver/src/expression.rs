@@ -31,7 +31,7 @@ fn translate(node: &Node) -> Expr {
         Node::Case(branches, otherwise) => branches.iter().rev().fold(translate(otherwise), |otherwise, branch| {
             when(translate(&branch.0)).then(translate(&branch.1)).otherwise(otherwise)
         }),
-        Node::Cast(of, to) => cast(of, *to),
+        Node::Cast(of, from, to) => cast(translate(of), *from, *to),
     }
 }
 
@@ -47,35 +47,13 @@ fn literal(constant: &Constant) -> Expr {
     }
 }
 
-/// Values of one type; texts that do not fit are NULL, as only TRY_CAST casts texts.
-fn cast(of: &Node, to: ValueType) -> Expr {
-    let value = translate(of);
-    match (of, to) {
-        (Node::Constant(_), _) => value.cast(polars_type(to)),
-        (_, ValueType::Date) if is_text(of) => {
-            let format = Some("%Y-%m-%d".into());
-            value.str().to_date(StrptimeOptions { format, strict: false, exact: true, cache: true })
-        }
-        // Polars would round towards the even number in some places and keep the zone in others.
-        (_, ValueType::Timestamp) => value.cast(DataType::Datetime(TimeUnit::Microseconds, None)),
-        _ => value.cast(polars_type(to)),
+/// Only TRY_CAST casts texts, and is NULL where they do not fit.
+fn cast(value: Expr, from: ValueType, to: ValueType) -> Expr {
+    if (from, to) != (ValueType::Text, ValueType::Date) {
+        return value.cast(polars_type(to));
     }
-}
-
-fn is_text(node: &Node) -> bool {
-    match node {
-        Node::Column(_, of) => *of == ValueType::Text,
-        Node::Constant(constant) => matches!(constant, Constant::Text(_)),
-        Node::Cast(_, to) => *to == ValueType::Text,
-        Node::Case(_, otherwise) => is_text(otherwise),
-        Node::Call(function, arguments) => match function {
-            Function::Coalesce => arguments.first().is_some_and(is_text),
-            other => matches!(
-                other,
-                Function::Join | Function::Lower | Function::Upper | Function::Trim(..) | Function::Substring(..)
-            ),
-        },
-    }
+    let format = Some("%Y-%m-%d".into());
+    value.str().to_date(StrptimeOptions { format, strict: false, exact: true, cache: true })
 }
 
 fn polars_type(of: ValueType) -> DataType {

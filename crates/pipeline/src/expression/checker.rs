@@ -32,7 +32,7 @@ impl Typed {
 
     /// The value as another type.
     pub(super) fn cast(self, to: ValueType) -> Self {
-        if self.of == to { self } else { Self::new(Node::Cast(Box::new(self.node), to), to) }
+        if self.of == to { self } else { Self::new(Node::Cast(Box::new(self.node), self.of, to), to) }
     }
 }
 
@@ -145,7 +145,7 @@ impl Checker<'_> {
         let node = Node::Column(name.to_owned(), of);
         // Every column is a plain number or wall time from here on.
         let converted = matches!(column.data_type, ColumnType::Decimal { .. } | ColumnType::TimestampUtc);
-        Ok(Typed::new(if converted { Node::Cast(Box::new(node), of) } else { node }, of))
+        Ok(Typed::new(if converted { Node::Cast(Box::new(node), of, of) } else { node }, of))
     }
 
     fn constant(&self, sql: &Sql, value: &Value) -> Checked {
@@ -367,7 +367,7 @@ impl Checker<'_> {
             nodes.push(self.convert(sql, typed, common)?.node);
         }
         let last = if otherwise.is_some() { nodes.pop() } else { None };
-        let last = last.unwrap_or_else(|| Node::Cast(Box::new(Node::Constant(Constant::Null)), common));
+        let last = last.unwrap_or_else(|| null(common));
         let branches = tests.into_iter().map(|test| test.node).zip(nodes).collect();
         Ok(Typed::new(Node::Case(branches, Box::new(last)), common))
     }
@@ -479,6 +479,11 @@ pub(super) fn unnested(sql: &Sql) -> &Sql {
         Sql::Nested(inner) => unnested(inner),
         other => other,
     }
+}
+
+/// NULL of a type.
+pub(super) fn null(of: ValueType) -> Node {
+    Node::Cast(Box::new(Node::Constant(Constant::Null)), ValueType::Null, of)
 }
 
 fn not(of: Typed) -> Typed {

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, DateTimeField, Expr as Sql, Spanned, TrimWhereField, Value};
 
-use super::checker::{Checker, Typed, start, text_constant, unnested};
+use super::checker::{Checker, Typed, null, start, text_constant, unnested};
 use super::{Constant, Function, Mistake, Node, Part, Side, Unit, ValueType};
 use crate::error::nearest;
 
@@ -255,7 +255,7 @@ impl Checker<'_> {
     fn null_if(&self, sql: &Sql, value: &Sql, other: &Sql) -> Checked {
         let (typed, with) = (self.check(value)?, self.check(other)?);
         let (typed, with) = self.alike(sql, "compares", (value, typed), (other, with))?;
-        let nothing = Node::Cast(Box::new(Node::Constant(Constant::Null)), typed.of);
+        let nothing = null(typed.of);
         let same = Node::Call(Function::Equal, vec![typed.node.clone(), with.node]);
         Ok(Typed::new(Node::Case(vec![(same, nothing)], Box::new(typed.node)), typed.of))
     }

@@ -32,7 +32,7 @@ fn mistakes_are_pointed_to() {
         ("status = 'open", "1:10", "Unterminated string literal"),
         ("amount + 1", "1:1", "'amount + 1' is long, not a condition"),
         ("amount = 'x'", "1:1", "'amount = 'x'' compares long with text"),
-        ("day > amount", "1:1", "compares date with long"),
+        ("day > amount", "1:1", "compares long with date"),
         ("day > '2025-02-30'", "1:7", "'2025-02-30' is no date, which is written like '2025-06-30'"),
         ("began > '30/06/2025'", "1:9", "is no timestamp"),
         ("amount > 0 AND lower(amount) = 'x'", "1:22", "'amount' is long, but text is expected"),
