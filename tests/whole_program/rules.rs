@@ -83,7 +83,7 @@ fn mistakes_of_a_customer_are_named_before_anything_is_read() {
     for (own, parts) in [
         (
             "[[silver.scorm.rules]]\nname = \"x\"\nexpression = \"sco_status = 'Passed' AND scorm_titel LIKE 'A%'\"\nseverity = \"warn\"\n",
-            ["acme.toml:4:42: rule x: there is no column 'scorm_titel'", "did you mean 'scorm_title'?"],
+            ["acme.toml:4:41: rule x: there is no column 'scorm_titel'", "did you mean 'scorm_title'?"],
         ),
         (
             "[[silver.scorm.rules]]\nname = \"x\"\nexpression = \"\"\"\nsco_total_time_ms >= 0\n  AND uper(sco_status) = 'X'\"\"\"\nseverity = \"warn\"\n",

@@ -226,7 +226,7 @@ fn mistakes_are_named_with_their_place_and_the_nearest_name() {
         ("[exclude]\norder = [1]", "3:1", "[exclude] names the column 'order'", Some("ordered")),
         ("[exclude]\norder_id = [1, \"2\"]", "3:16", "'order_id' is long in silver.", None),
         ("[exclude]\nordered = [1]", "3:12", "'ordered' is timestamp in silver.orders", None),
-        ("[exclude]\norder_id = [1.5]", "3:13", "expected a whole number or a text", None),
+        ("[exclude]\norder_id = [1.5]", "3:12", "expected a whole number or a text", None),
     ] {
         let error = own(text).unwrap_err();
         let message = error.to_string();
@@ -281,15 +281,15 @@ fn a_pipelines_own_mistakes_have_places_too() {
             "key names the column 'ordered_date'",
             Some("ordered"),
         ),
-        ("hash_of = \"status\"", "hash_of = \"stats\"", "10:54", "hash_of names the column 'stats'", Some("status")),
-        ("hash_of = \"status\"", "hash_of = \"order_id\"", "10:54", "only texts are hashed", None),
-        ("hash_of = \"status\"", "from = \"statuss\"", "10:51", "the column of bronze.orders to take", Some("status")),
-        ("type = \"long\", id = true", "type = \"text\", id = true", "7:49", "id is for columns of type long", None),
-        ("type = \"timestamp\"", "type = \"date\"", "8:77", "date_key is for columns of type timestamp", None),
+        ("hash_of = \"status\"", "hash_of = \"stats\"", "10:52", "hash_of names the column 'stats'", Some("status")),
+        ("hash_of = \"status\"", "hash_of = \"order_id\"", "10:52", "only texts are hashed", None),
+        ("hash_of = \"status\"", "from = \"statuss\"", "10:49", "the column of bronze.orders to take", Some("status")),
+        ("type = \"long\", id = true", "type = \"text\", id = true", "7:46", "id is for columns of type long", None),
+        ("type = \"timestamp\"", "type = \"date\"", "8:75", "date_key is for columns of type timestamp", None),
         (
             "type = \"text\", known_values = [\"open\"]",
             "type = \"long\", known_values = [\"1\"]",
-            "9:60",
+            "9:54",
             "known_values is for",
             None,
         ),

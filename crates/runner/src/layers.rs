@@ -117,7 +117,7 @@ impl Builder {
             {
                 let table = waiting.remove(place);
                 clock.begin(table.name.layer);
-                let inputs = inputs(table, &ready);
+                let inputs = inputs(&self.pipeline, table, &ready);
                 let hashes = fingerprints.iter().filter(|(name, _)| inputs.contains_key(name));
                 let hashes = hashes.map(|(name, fingerprint)| (name, fingerprint.as_str())).collect();
                 let build_key = build_key(&self.pipeline, table, &self.gold, &hashes)?;
@@ -364,11 +364,14 @@ fn hierarchy_task<'a>(
 }
 
 /// What a table is built from; for findings also what the hierarchies were built from.
-fn inputs(table: &Table, ready: &Ready) -> Ready {
-    let direct: BTreeSet<&TableName> = table.inputs.iter().collect();
-    let all_silver = matches!(table.definition, Definition::Findings(_));
-    let wanted = |name: &TableName| direct.contains(name) || (all_silver && name.layer == Layer::Silver);
-    ready.iter().filter(|(name, _)| wanted(name)).map(|(name, input)| (name.clone(), input.clone())).collect()
+fn inputs(pipeline: &Pipeline, table: &Table, ready: &Ready) -> Ready {
+    let mut wanted: BTreeSet<&TableName> = table.inputs.iter().collect();
+    if let Definition::Findings(findings) = &table.definition {
+        let hierarchies = findings.hierarchies.iter().filter_map(|name| pipeline.table(name));
+        wanted.extend(hierarchies.flat_map(|hierarchy| &hierarchy.inputs));
+    }
+    let wanted = ready.iter().filter(|(name, _)| wanted.contains(name));
+    wanted.map(|(name, input)| (name.clone(), input.clone())).collect()
 }
 
 /// Wall time from a layer's first table to its last.
