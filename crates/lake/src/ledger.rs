@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use medallion_pipeline::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +27,9 @@ pub struct LedgerEntry {
     pub batch_id: String,
     /// What identifies the content of all its files together.
     pub content_hash: String,
+    /// What its source's exports were at that time. Entries of earlier builds are of snapshots.
+    #[serde(default)]
+    pub mode: Mode,
     /// The date of the export.
     pub export_date: NaiveDate,
     /// The batch's place in the order of arrival.
@@ -153,6 +157,7 @@ mod tests {
             source: "users".to_owned(),
             batch_id: format!("2025-06-30_{sequence:06}_0123456789abcdef"),
             content_hash: "cd".repeat(32),
+            mode: Mode::Snapshot,
             export_date: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
             sequence,
             records: 10,
@@ -190,7 +195,7 @@ mod tests {
         let mut expected = json!({
             "schema": "medallion/ledger/v1", "event": "taken", "source": "users",
             "batch_id": "2025-06-30_000003_0123456789abcdef", "content_hash": "cd".repeat(32),
-            "export_date": "2025-06-30", "sequence": 3, "records": 10, "rejected": 1, "run_id": "run-1",
+            "mode": "snapshot", "export_date": "2025-06-30", "sequence": 3, "records": 10, "rejected": 1, "run_id": "run-1",
             "at": "2025-07-01T02:00:00Z",
             "files": [{
                 "name": "users_20250630.csv.gz", "hash": "ab".repeat(32), "bytes": 1234,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::definition::{FileFormat, Source};
 use crate::error::DefinitionError;
+use crate::mode::{self, Deleted, Mode};
 
 /// What becomes of a header that is no column of its source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -198,7 +199,11 @@ pub struct SourceOverride {
     /// The encoding of files without a byte-order mark.
     #[serde(deserialize_with = "encoding")]
     pub encoding: Option<&'static Encoding>,
-    /// Exports whose rows bronze keeps.
+    /// What an export is.
+    pub mode: Option<Mode>,
+    /// Which rows of an increment delete their key.
+    pub deleted: Option<Deleted>,
+    /// Snapshots whose rows bronze keeps.
     pub retain_batches: Option<u32>,
     /// The part of the last published records that there must be.
     pub min_ratio: Option<f64>,
@@ -215,7 +220,8 @@ impl SourceOverride {
 
     /// Puts what is given here in place of what `source` says.
     pub(crate) fn apply(&self, source: &mut Source) {
-        let Self { required, new_columns, encoding, retain_batches, min_ratio, min_rows, max_age_days } = self;
+        let Self { required, new_columns, encoding, retain_batches, min_ratio, min_rows, max_age_days, .. } = self;
+        mode::apply(self, source);
         source.required = required.unwrap_or(source.required);
         source.new_columns = new_columns.unwrap_or(source.new_columns);
         source.encoding = encoding.or(source.encoding);

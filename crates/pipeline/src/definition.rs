@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrival::{self, NewColumns};
 use crate::audit::{ReferenceKeys, TestKeys};
+use crate::mode::{Deleted, Mode};
 use crate::schema::{Column, ColumnType, TableName};
 
 /// `pipeline.toml`.
@@ -70,7 +71,12 @@ pub struct Source {
     /// The encoding of files without a byte-order mark; `None` finds it from their bytes.
     #[serde(default, deserialize_with = "arrival::encoding")]
     pub encoding: Option<&'static Encoding>,
-    /// Exports whose rows bronze keeps, at least 1.
+    /// What an export is.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Incremental: which rows delete their key.
+    pub deleted: Option<Deleted>,
+    /// Snapshots whose rows bronze keeps, at least 1.
     #[serde(default = "default_retain_batches")]
     pub retain_batches: u32,
     /// An export with fewer records than this part of the last published one, 0 to 1, is not published.

@@ -11,6 +11,7 @@ use crate::customer::Customer;
 use crate::definition::{Definition, Kind, PipelineFile, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::graph;
+use crate::mode;
 use crate::model::Model;
 use crate::schema::{Column, Layer, TableName, TableSchema, is_identifier};
 use crate::toml_file;
@@ -116,6 +117,10 @@ impl Pipeline {
         }
         check_surplus_sql(files, &tables)?;
         check_inputs(&sources, &tables)?;
+        for source in sources.values() {
+            let file = definition_file(&source.name);
+            mode::check(&file, files.get(&file).map_or("", String::as_str), source, &tables)?;
+        }
         let tables = graph::in_building_order(tables)?;
         let mut tests = Vec::new();
         let references = audit::from_references(text, &references, &tables)?;
@@ -132,7 +137,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the customer's file names a source, table, column or rule that there is not, has an expression that is not
-    /// sound, or gives an option to what cannot have it.
+    /// sound, gives an option to what cannot have it, or what it says of a source's mode contradicts itself or the
+    /// pipeline.
     pub fn for_customer(&self, customer: &Customer) -> Result<Self, DefinitionError> {
         let mut pipeline = self.clone();
         for (name, own) in &customer.sources {
@@ -140,6 +146,7 @@ impl Pipeline {
             let Some(table) = pipeline.sources.get_mut(name) else { continue };
             own.apply(&mut table.source);
             arrival::check_source(&customer.place_of_source(name), &table.source)?;
+            mode::check_override(&customer.place_of_source(name), own, table, &self.tables)?;
         }
         customer.silver.apply(&mut pipeline.tables)?;
         Ok(pipeline)

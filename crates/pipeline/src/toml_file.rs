@@ -24,6 +24,14 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// Where a key of the file's own stands: file, line and column; `None` if the file does not have it.
+pub(crate) fn place_of(file: &str, text: &str, key: &str) -> Option<String> {
+    let table = toml::de::DeTable::parse(text).ok()?;
+    let (key, _) = table.get_ref().iter().find(|(known, _)| known.get_ref() == key)?;
+    let (line, column) = position(text, key.span().start);
+    Some(format!("{file}:{line}:{column}"))
+}
+
 /// The message, with the key whose value is wrong; a message about a key has it already.
 fn with_key(mut error: toml::de::Error) -> String {
     let message = error.message().to_owned();

@@ -6,7 +6,7 @@ use medallion_bronze::{
     BronzeError, ExportContent, FoundExport, IngestOptions, Ingested, NotTaken, ReadFile, ingest, read_export,
 };
 use medallion_lake::{Lake, LedgerEntry, LedgerEvent, LedgerFile, PublishedTable};
-use medallion_pipeline::{Column, SourceTable};
+use medallion_pipeline::{Column, Mode, SourceTable};
 
 use crate::batch::{BatchId, Batches, Content, Decision};
 use crate::bronze::extra_columns;
@@ -45,7 +45,7 @@ pub(crate) struct FilesNotTaken {
 }
 
 impl Arriving<'_> {
-    /// Stages what is new. An export that cannot be used is a failure unless a newer one can be.
+    /// Stages what is new. An export that cannot be used is a failure unless it is a snapshot and a newer one can be.
     pub(crate) fn stage<'s>(
         &self,
         source: &'s SourceTable,
@@ -70,28 +70,36 @@ impl Arriving<'_> {
         let mut unusable: Vec<(&FoundExport, BronzeError)> = Vec::new();
         for export in exports {
             match self.add(&mut staged, export) {
-                Ok(()) => staged.refuse(unusable.drain(..)),
+                Ok(()) if staged.mode() == Mode::Snapshot => staged.refuse(unusable.drain(..)),
+                Ok(()) => {}
                 Err(Cause::Bronze(error)) if error.is_waiting() => staged.wait(export, &error),
                 Err(Cause::Bronze(error)) if is_about_the_file(&error) => unusable.push((export, error)),
                 Err(cause) => return (staged, Some(cause)),
             }
         }
-        // What is older than what bronze has already would not have been the truth.
-        let current = staged.batches.current().map(|content| content.dated.0);
-        let is_older = |export: &FoundExport| current.is_some_and(|current| export.export_date < current);
-        let newest = unusable.pop_if(|(export, _)| !is_older(export));
+        let failure = match staged.mode() {
+            Mode::Snapshot => {
+                // What is older than what bronze has already would not have been the truth.
+                let current = staged.batches.current().map(|content| content.dated.0);
+                let is_older = |export: &FoundExport| current.is_some_and(|current| export.export_date < current);
+                unusable.pop_if(|(export, _)| !is_older(export))
+            }
+            // What a later increment brings is not what this one would have brought.
+            Mode::Incremental => unusable.drain(..).next(),
+        };
         staged.refuse(unusable.into_iter());
         staged.seconds = started.elapsed().as_secs_f64();
-        (staged, newest.map(|(_, error)| error.into()))
+        (staged, failure.map(|(_, error)| error.into()))
     }
 
     fn add(&self, staged: &mut StagedSource<'_>, export: &FoundExport) -> Result<(), Cause> {
         let likely_known = staged.batches.are_stamped(&export.files);
         let content = read_export(staged.source, export, &self.options.limits, likely_known)?;
         let hashes = content.files.iter().map(|file| file.hash.as_str());
-        match staged.batches.decide(content.export_date, &content.hash, hashes) {
+        match staged.batches.decide(staged.mode(), content.export_date, &content.hash, hashes) {
             Decision::Known => {}
             Decision::Dated(newer) => {
+                staged.warn_of_repetition(&content, &newer);
                 staged.batches.set(newer.clone());
                 staged.dated.push(newer);
             }
@@ -113,7 +121,8 @@ impl Arriving<'_> {
                 return Err(error.into());
             }
         };
-        if let Some(other) = staged.new.iter().find(|(other, _)| other.export_date == batch.export_date) {
+        let of_its_date = |(other, _): &&(BatchId, Ingested)| other.export_date == batch.export_date;
+        if let Some(other) = staged.new.iter().find(of_its_date).filter(|_| staged.mode() == Mode::Snapshot) {
             let names = |ingested: &Ingested| {
                 ingested.files.iter().map(|file| file.name.clone()).collect::<Vec<_>>().join(", ")
             };
@@ -126,13 +135,30 @@ impl Arriving<'_> {
         }
         let columns = &ingested.staged.files().schema.columns;
         staged.extra = columns[source.schema.columns.len()..].to_vec();
-        staged.batches.add(&batch, Some(ingested.files.iter().map(|file| file.records).sum()));
+        staged.batches.add(&batch, staged.mode(), Some(ingested.files.iter().map(|file| file.records).sum()));
         staged.new.push((batch, ingested));
         Ok(())
     }
 }
 
 impl StagedSource<'_> {
+    /// What its exports are.
+    pub(crate) fn mode(&self) -> Mode {
+        self.source.source.mode
+    }
+
+    /// Increments that are the same to the last byte are rarely meant twice, but may be: a value that went back to what
+    /// it was. Those without records say nothing either way.
+    fn warn_of_repetition(&mut self, content: &ExportContent, known: &Content) {
+        if self.mode() == Mode::Snapshot || known.records == Some(0) {
+            return;
+        }
+        let names: Vec<&str> = content.files.iter().map(|read| read.file.name.as_str()).collect();
+        let (names, date) = (names.join(", "), known.place.0);
+        self.warnings
+            .push(format!("{names} is byte for byte the increment of {date}, which counts once, at that date"));
+    }
+
     fn wait(&mut self, export: &FoundExport, error: &BronzeError) {
         let mut waiting = self.not_taken(export, "another part of its export waits");
         if let BronzeError::Changing { file, why, .. } = error {
@@ -163,6 +189,8 @@ impl StagedSource<'_> {
         let taken = self.new.iter().map(|(batch, ingested)| {
             let content = Content {
                 dated: (batch.export_date, batch.sequence),
+                place: (batch.export_date, batch.sequence),
+                mode: self.mode(),
                 hash: batch.hash.clone(),
                 batch_id: Some(batch.to_string()),
                 records: Some(ingested.files.iter().map(|file| file.records).sum()),
@@ -198,6 +226,7 @@ fn entry(source: &SourceTable, event: LedgerEvent, content: &Content, options: &
         source: source.name.table.clone(),
         batch_id: content.batch_id.clone().unwrap_or_default(),
         content_hash: content.hash.clone(),
+        mode: source.source.mode,
         export_date: content.dated.0,
         sequence: content.dated.1,
         records: content.records.unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::FoundFile;
 use medallion_lake::{LedgerEntry, LedgerEvent, PublishedTable};
-use medallion_pipeline::{TableFiles, TableSchema};
+use medallion_pipeline::{Mode, TableFiles, TableSchema};
 
 /// The identity of a batch; also the name of its folder: `2025-06-30_000001_0123456789abcdef0123456789abcdef`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(crate) struct BatchId {
 }
 
 impl BatchId {
-    fn parse(folder: &str) -> Option<Self> {
+    pub(crate) fn parse(folder: &str) -> Option<Self> {
         let (date, rest) = folder.split_once('_')?;
         let (sequence, hash) = rest.split_once('_')?;
         Some(Self { export_date: date.parse().ok()?, sequence: sequence.parse().ok()?, hash: hash.to_owned() })
@@ -38,12 +38,27 @@ impl fmt::Display for BatchId {
 pub(crate) struct Content {
     /// Its newest date and the order in which it got that.
     pub dated: (NaiveDate, u64),
+    /// Its place among batches that build on each other. As an increment that came again it keeps its place: it would
+    /// otherwise undo what came after it.
+    pub place: (NaiveDate, u64),
+    /// What it was taken for when it came, or, where a snapshot was expected, when it came again.
+    pub mode: Mode,
     /// Its hash.
     pub hash: String,
     /// The batch that holds its rows; `None` once they were retired.
     pub batch_id: Option<String>,
     /// Records of its files, where that is known.
     pub records: Option<u64>,
+}
+
+impl Content {
+    /// The same when it came again with a newer date.
+    fn again(&self, mode: Mode, dated: (NaiveDate, u64)) -> Self {
+        match mode {
+            Mode::Snapshot => Self { dated, place: dated, mode, ..self.clone() },
+            Mode::Incremental => Self { dated, ..self.clone() },
+        }
+    }
 }
 
 /// What to do with an export.
@@ -66,6 +81,8 @@ pub(crate) struct Batches {
     /// Names of files with the time they were written.
     stamps: BTreeSet<(String, DateTime<Utc>)>,
     last_sequence: u64,
+    /// What the last exports were taken for.
+    mode: Mode,
 }
 
 impl Batches {
@@ -82,6 +99,7 @@ impl Batches {
         let mut retired = BTreeSet::new();
         let mut files: BTreeMap<&str, &LedgerEntry> = BTreeMap::new();
         for entry in ledger {
+            batches.mode = entry.mode;
             match entry.event {
                 LedgerEvent::Taken => {
                     batches.stamps.extend(entry.files.iter().map(|file| (file.name.clone(), file.modified)));
@@ -89,6 +107,8 @@ impl Batches {
                     files.insert(&entry.content_hash, entry);
                     batches.set(Content {
                         dated: (entry.export_date, entry.sequence),
+                        place: (entry.export_date, entry.sequence),
+                        mode: entry.mode,
                         hash: entry.content_hash.clone(),
                         batch_id: Some(entry.batch_id.clone()),
                         records: Some(entry.records),
@@ -96,7 +116,8 @@ impl Batches {
                 }
                 LedgerEvent::Dated => {
                     let dated = (entry.export_date, entry.sequence);
-                    batches.find_mut(&entry.content_hash).into_iter().for_each(|content| content.dated = dated);
+                    let known = batches.find_mut(&entry.content_hash);
+                    known.into_iter().for_each(|content| *content = content.again(entry.mode, dated));
                 }
                 LedgerEvent::Retired => drop(retired.insert(entry.content_hash.as_str())),
             }
@@ -119,12 +140,13 @@ impl Batches {
         batches
     }
 
-    /// A table whose ledger was lost still tells dates and hashes of its batches.
+    /// A table whose ledger was lost still tells dates and hashes of its batches. Where increments are expected they
+    /// are taken for increments: of what was a snapshot nothing is lost by that.
     fn add_unrecorded(&mut self, folders: &BTreeSet<&str>) {
         for folder in folders {
             let recorded = self.contents.iter().any(|content| content.batch_id.as_deref() == Some(*folder));
             if let Some(batch) = BatchId::parse(folder).filter(|_| !recorded) {
-                self.add(&batch, None);
+                self.add(&batch, Mode::Incremental, None);
             }
         }
     }
@@ -132,6 +154,26 @@ impl Batches {
     /// The content that is the truth: the newest export; of several with one date the last that came.
     pub(crate) fn current(&self) -> Option<&Content> {
         self.contents.iter().filter(|content| content.batch_id.is_some()).max_by_key(|content| content.dated)
+    }
+
+    /// What makes up the truth, in its order: the current content of snapshots; of increments all, from the last
+    /// snapshot on if there was one before the source became incremental.
+    pub(crate) fn counting(&self, mode: Mode) -> Vec<&Content> {
+        if mode == Mode::Snapshot {
+            return self.current().into_iter().collect();
+        }
+        let there = || self.contents.iter().filter(|content| content.batch_id.is_some());
+        let snapshots = there().filter(|content| content.mode == Mode::Snapshot);
+        let base = snapshots.map(|content| content.place).max();
+        let counts = |content: &&Content| base.is_none_or(|base| content.place >= base);
+        let mut counting: Vec<&Content> = there().filter(counts).collect();
+        counting.sort_by_key(|content| content.place);
+        counting
+    }
+
+    /// What the last exports were taken for.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Batches whose rows are there beyond the `retained` newest.
@@ -149,23 +191,27 @@ impl Batches {
     /// What to do with an export of the given content, whose files have the given hashes.
     pub(crate) fn decide<'a>(
         &self,
+        mode: Mode,
         export_date: NaiveDate,
         hash: &str,
         mut files: impl Iterator<Item = &'a str>,
     ) -> Decision {
         let dated = (export_date, self.last_sequence + 1);
+        let is_known = |date: &NaiveDate| mode == Mode::Incremental || export_date <= *date;
         match self.contents.iter().find(|content| content.hash == hash) {
             Some(content) if export_date <= content.dated.0 => Decision::Known,
-            Some(content) if content.batch_id.is_some() => Decision::Dated(Content { dated, ..content.clone() }),
-            None if files.all(|file| self.files.get(file).is_some_and(|date| export_date <= *date)) => Decision::Known,
+            Some(content) if content.batch_id.is_some() => Decision::Dated(content.again(mode, dated)),
+            None if files.all(|file| self.files.get(file).is_some_and(is_known)) => Decision::Known,
             _ => Decision::Take(BatchId { export_date, sequence: dated.1, hash: hash.to_owned() }),
         }
     }
 
     /// Adds a batch that was taken in.
-    pub(crate) fn add(&mut self, batch: &BatchId, records: Option<u64>) {
+    pub(crate) fn add(&mut self, batch: &BatchId, mode: Mode, records: Option<u64>) {
         self.set(Content {
             dated: (batch.export_date, batch.sequence),
+            place: (batch.export_date, batch.sequence),
+            mode,
             hash: batch.hash.clone(),
             batch_id: Some(batch.to_string()),
             records,
@@ -205,12 +251,12 @@ mod tests {
     }
 
     fn decide(batches: &Batches, date: &str, hash: &str) -> Decision {
-        batches.decide(day(date), hash, [hash].into_iter())
+        batches.decide(Mode::Snapshot, day(date), hash, [hash].into_iter())
     }
 
     fn take(batches: &mut Batches, date: &str, hash: &str) -> String {
         let Decision::Take(batch) = decide(batches, date, hash) else { panic!("{hash} of {date} is known") };
-        batches.add(&batch, Some(1));
+        batches.add(&batch, Mode::Snapshot, Some(1));
         batch.to_string()
     }
 
@@ -228,6 +274,7 @@ mod tests {
             source: "users".to_owned(),
             batch_id: batch_id.to_owned(),
             content_hash: batch.hash,
+            mode: Mode::Snapshot,
             export_date: batch.export_date,
             sequence: batch.sequence,
             records: 1,
@@ -283,6 +330,107 @@ mod tests {
         // Retired in the ledger, but the removal was not committed.
         let batches = Batches::from_parts(&BTreeSet::from([a, b]), ledger.iter());
         assert_eq!(batches.surplus(1).iter().map(|content| content.hash.as_str()).collect::<Vec<_>>(), ["aa"]);
+    }
+
+    /// Adds an increment, or says how it is known.
+    fn increment(batches: &mut Batches, date: &str, hash: &str) -> Option<Decision> {
+        match batches.decide(Mode::Incremental, day(date), hash, [hash].into_iter()) {
+            Decision::Take(batch) => {
+                batches.add(&batch, Mode::Incremental, Some(1));
+                None
+            }
+            known => Some(known),
+        }
+    }
+
+    fn counting(batches: &Batches, mode: Mode) -> Vec<&str> {
+        batches.counting(mode).into_iter().map(|content| content.hash.as_str()).collect()
+    }
+
+    #[test]
+    fn increments_count_by_date_and_order_and_each_once() {
+        let mut batches = Batches::default();
+        for (date, hash) in [("2025-06-03", "cc"), ("2025-06-01", "aa"), ("2025-06-03", "dd"), ("2025-06-02", "bb")] {
+            assert_eq!(increment(&mut batches, date, hash), None);
+        }
+        assert_eq!(counting(&batches, Mode::Incremental), ["aa", "bb", "cc", "dd"]);
+        assert_eq!(increment(&mut batches, "2025-06-01", "aa"), Some(Decision::Known));
+        let Some(Decision::Dated(again)) = increment(&mut batches, "2025-06-09", "bb") else { panic!("it is known") };
+        assert_eq!(
+            (again.dated.0, again.place.0),
+            (day("2025-06-09"), day("2025-06-02")),
+            "it came, and stays where it is"
+        );
+        batches.set(again);
+        assert_eq!(counting(&batches, Mode::Incremental), ["aa", "bb", "cc", "dd"]);
+        assert_eq!(counting(&batches, Mode::Snapshot), ["bb"], "of snapshots the newest counts");
+    }
+
+    #[test]
+    fn increments_build_on_the_last_snapshot() {
+        let mut batches = Batches::default();
+        for (date, hash) in [("2025-06-01", "aa"), ("2025-06-02", "bb"), ("2025-06-04", "cc")] {
+            take(&mut batches, date, hash);
+        }
+        // bb was the truth again before the source became incremental.
+        let Decision::Dated(again) = decide(&batches, "2025-06-05", "bb") else { panic!("it is known") };
+        batches.set(again);
+        assert_eq!(counting(&batches, Mode::Incremental), ["bb"]);
+        for (date, hash) in [("2025-06-05", "dd"), ("2025-06-03", "ee"), ("2025-06-06", "ff")] {
+            assert_eq!(increment(&mut batches, date, hash), None);
+        }
+        assert_eq!(counting(&batches, Mode::Incremental), ["bb", "dd", "ff"], "ee is older than the snapshot");
+        let Some(Decision::Dated(again)) = increment(&mut batches, "2025-06-07", "bb") else { panic!("it is known") };
+        batches.set(again);
+        assert_eq!(counting(&batches, Mode::Incremental), ["bb", "dd", "ff"], "it does not undo what came after it");
+        // A night as a snapshot is a new beginning.
+        take(&mut batches, "2025-06-08", "ab");
+        assert_eq!(counting(&batches, Mode::Incremental), ["ab"]);
+    }
+
+    #[test]
+    fn the_ledger_keeps_what_exports_were_taken_for() {
+        let (a, b, c) = ("2025-06-01_000001_aa", "2025-06-02_000002_bb", "2025-06-03_000003_cc");
+        let incremental = |entry| LedgerEntry { mode: Mode::Incremental, ..entry };
+        let again =
+            LedgerEntry { content_hash: "bb".to_owned(), ..entry(LedgerEvent::Dated, "2025-06-09_000004_bb", &[]) };
+        let mut ledger = vec![
+            entry(LedgerEvent::Taken, a, &["aa"]),
+            incremental(entry(LedgerEvent::Taken, b, &["bb"])),
+            incremental(entry(LedgerEvent::Taken, c, &["cc"])),
+            incremental(again.clone()),
+        ];
+        let folders = BTreeSet::from([a, b, c]);
+        let batches = Batches::from_parts(&folders, ledger.iter());
+        assert_eq!(
+            (counting(&batches, Mode::Incremental), batches.mode()),
+            (vec!["aa", "bb", "cc"], Mode::Incremental)
+        );
+        assert_eq!(counting(&batches, Mode::Snapshot), ["bb"]);
+        ledger.push(LedgerEntry { sequence: 5, ..again });
+        let batches = Batches::from_parts(&folders, ledger.iter());
+        assert_eq!((counting(&batches, Mode::Incremental), batches.mode()), (vec!["bb"], Mode::Snapshot));
+        // Without a ledger nobody knows what was a snapshot.
+        let batches = Batches::from_parts(&folders, std::iter::empty());
+        assert_eq!(counting(&batches, Mode::Incremental), ["aa", "bb", "cc"]);
+    }
+
+    #[test]
+    fn the_order_of_arrival_does_not_matter() {
+        let mut orders = 0;
+        // All ways in which six increments can come: each number in the base of what is left names the next.
+        for mut order in 0..720 {
+            let mut left = vec!["01", "02", "03", "04", "05", "06"];
+            let mut batches = Batches::default();
+            while !left.is_empty() {
+                let day = left.remove(order % left.len());
+                order /= left.len() + 1;
+                assert_eq!(increment(&mut batches, &format!("2025-06-{day}"), day), None);
+            }
+            assert_eq!(counting(&batches, Mode::Incremental), ["01", "02", "03", "04", "05", "06"]);
+            orders += 1;
+        }
+        assert_eq!(orders, 720);
     }
 
     #[test]

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use chrono::NaiveDate;
 use futures::stream::{self, StreamExt};
 use medallion_bronze::{Discovery, IngestOptions, NotTaken, ReadFile, discover};
-use medallion_lake::{CommitInfo, CommitMode, Lake, LedgerEntry, PublishedTable};
-use medallion_pipeline::{Arrival, Column, Pipeline, Reject, SourceTable, TableFiles, TableName};
+use medallion_lake::{CommitInfo, CommitMode, Lake, LedgerEntry, PublishedTable, StagedTable};
+use medallion_pipeline::{Arrival, Column, Mode, Pipeline, Reject, SourceTable, TableFiles, TableName, TableSchema};
+use medallion_silver::Increment;
 use medallion_silver::rejects::Stage;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::arriving::{Arriving, StagedSource};
-use crate::batch::{Batches, files_of};
+use crate::batch::{Batches, Content, files_of};
+use crate::build_key::increments_hash;
 use crate::error::Cause;
 use crate::interrupt::Interrupt;
 use crate::rejects;
@@ -24,12 +27,24 @@ const CONCURRENT_LAKE_CALLS: usize = 16;
 /// A source after ingest.
 #[derive(Debug)]
 pub(crate) struct CurrentBatch {
-    /// Its id; `None` where nothing ever arrived.
+    /// Its id, of increments that of the last in order; `None` where nothing ever arrived.
     pub batch_id: Option<String>,
-    /// The hash of its content.
+    /// The hash of its content, of increments that of all of them.
     pub content_hash: Option<String>,
-    /// Its files.
+    /// Its files, of increments those of all of them in their order.
     pub files: TableFiles,
+    /// The batches that count, where the source is incremental.
+    pub increments: Option<Vec<Increment>>,
+}
+
+impl CurrentBatch {
+    /// All batches whose rows silver is built from.
+    pub(crate) fn batch_ids(&self) -> Vec<String> {
+        match &self.increments {
+            Some(increments) => increments.iter().map(|increment| increment.batch_id.clone()).collect(),
+            None => self.batch_id.iter().cloned().collect(),
+        }
+    }
 }
 
 /// What the bronze step leaves for the next ones.
@@ -224,7 +239,8 @@ pub(crate) async fn retire(
 ) -> Result<(), Cause> {
     let mut entries = Vec::new();
     let mut surplus: BTreeMap<&TableName, BTreeSet<String>> = BTreeMap::new();
-    for source in pipeline.sources.values() {
+    // Increments are never retired: the tables are built from all of them.
+    for source in pipeline.sources.values().filter(|source| source.source.mode == Mode::Snapshot) {
         let retained = usize::try_from(source.source.retain_batches).unwrap_or(usize::MAX);
         for content in batches.get(&source.name).map(|batches| batches.surplus(retained)).unwrap_or_default() {
             entries.extend(crate::arriving::retired(source, &content, options));
@@ -249,34 +265,36 @@ impl BronzeStep {
         let name = source.source.name.clone();
         let waits = self.waiting.iter().any(|file| file.source == name.table);
         let (status, skipped) = source.status(waits);
-        let current = source.batches.current().cloned();
+        let counting: Vec<Content> = source.batches.counting(source.mode()).into_iter().cloned().collect();
         let mut result = TableResult::built(0, 0, source.seconds);
         result.status = status;
         result.skipped = skipped;
-        result.batch_id = current.as_ref().and_then(|content| content.batch_id.clone());
-        result.export_date = current.as_ref().map(|content| content.dated.0);
+        result.mode = Some(source.mode());
+        result.batch_id = counting.last().and_then(|content| content.batch_id.clone());
+        result.export_date = newest_date(&counting);
         let mut schema = source.source.schema.clone();
         schema.columns.extend(source.extra.iter().cloned());
-        let mut files = TableFiles { schema, files: Vec::new() };
+        let definition = source.source;
+        let mut staged = BTreeMap::new();
         for (batch, ingested) in source.new {
             let batch_id = batch.to_string();
             result.rows_in += ingested.files.iter().map(|file| file.records).sum::<u64>();
             result.rows_out += ingested.rows;
             result.rejected += ingested.rejects.len() as u64;
-            if result.batch_id.as_ref() == Some(&batch_id) {
-                files.files = ingested.staged.files().files;
-            }
+            staged.insert(batch_id.clone(), ingested.staged);
             result.new_batches.push(batch_id);
             result.files.extend(ingested.files);
         }
-        let is_new = result.batch_id.as_ref().is_some_and(|current| result.new_batches.contains(current));
-        if let (false, Some(published), Some(batch_id)) = (is_new, published, &result.batch_id) {
-            files = files_of(published, batch_id, files.schema);
-        }
+        let (files, increments) = put_together(&counting, &staged, published, schema);
+        let is_incremental = definition.source.mode == Mode::Incremental;
         let current = CurrentBatch {
             batch_id: result.batch_id.clone(),
-            content_hash: current.map(|content| content.hash),
+            content_hash: match is_incremental {
+                true => Some(increments_hash(definition, &counting)),
+                false => counting.into_iter().next().map(|content| content.hash),
+            },
             files,
+            increments: is_incremental.then_some(increments),
         };
         self.current.insert(name.clone(), current);
         self.results.insert(name.clone(), result);
@@ -284,6 +302,33 @@ impl BronzeStep {
         self.done.extend(source.done);
         self.batches.insert(name, source.batches);
     }
+}
+
+/// The newest date under which any of it came.
+fn newest_date(contents: &[Content]) -> Option<NaiveDate> {
+    contents.iter().map(|content| content.dated.0).max()
+}
+
+/// The files of the batches that count, one batch after another.
+fn put_together(
+    counting: &[Content],
+    staged: &BTreeMap<String, StagedTable>,
+    published: Option<&PublishedTable>,
+    schema: TableSchema,
+) -> (TableFiles, Vec<Increment>) {
+    let mut all = TableFiles { schema, files: Vec::new() };
+    let mut increments = Vec::new();
+    for batch_id in counting.iter().filter_map(|content| content.batch_id.clone()) {
+        let of_batch = match (staged.get(&batch_id), published) {
+            (Some(staged), _) => staged.files().files,
+            (None, Some(published)) => files_of(published, &batch_id, all.schema.clone()).files,
+            (None, None) => Vec::new(),
+        };
+        let rows = of_batch.iter().map(|file| file.rows).sum();
+        increments.push(Increment { rows, is_new: staged.contains_key(&batch_id), batch_id });
+        all.files.extend(of_batch);
+    }
+    (all, increments)
 }
 
 /// The columns that a published bronze table has beyond those of its source.
@@ -298,15 +343,19 @@ impl StagedSource<'_> {
         if !self.new.is_empty() {
             return (Status::Success, None);
         }
-        let current = self.batches.current().map(|content| content.dated.0.to_string());
+        let counting: Vec<Content> = self.batches.counting(self.mode()).into_iter().cloned().collect();
+        let current = newest_date(&counting).map(|date| match self.mode() {
+            Mode::Snapshot => format!("the batch of {date}"),
+            Mode::Incremental => format!("what came up to {date}"),
+        });
         match current {
-            Some(date) if self.delivered => {
-                (Status::Unchanged, Some(format!("the files are known; the batch of {date} stays")))
+            Some(current) if self.delivered => {
+                (Status::Unchanged, Some(format!("the files are known; {current} stays")))
             }
-            Some(date) if waits => {
-                (Status::Waiting, Some(format!("its new files wait for the next run; the batch of {date} is used")))
+            Some(current) if waits => {
+                (Status::Waiting, Some(format!("its new files wait for the next run; {current} is used")))
             }
-            Some(date) => (Status::NotDelivered, Some(format!("no new file; the batch of {date} is used"))),
+            Some(current) => (Status::NotDelivered, Some(format!("no new file; {current} is used"))),
             None if waits => (Status::Waiting, Some("its first files wait for the next run".to_owned())),
             None => (Status::Absent, Some("an optional source that never arrived; its tables are empty".to_owned())),
         }

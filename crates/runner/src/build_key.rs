@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use medallion_gold::GoldOptions;
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Layer, Pipeline, Table, TableName};
+use medallion_pipeline::{Layer, Pipeline, SourceTable, Table, TableName};
 
+use crate::batch::Content;
 use crate::error::Cause;
 
 /// Another version of this program may build another table from the same inputs.
@@ -45,6 +46,20 @@ pub(crate) fn pipeline_key(pipeline: &Pipeline) -> String {
     hasher.add(PROGRAM);
     // What is read from files prints in one way, whatever it was read from.
     hasher.add(&format!("{pipeline:?}"));
+    hasher.0.finalize().to_hex().to_string()
+}
+
+/// What all increments of a source amount to, as one hash: their contents in order, and what deletes.
+pub(crate) fn increments_hash(source: &SourceTable, counting: &[Content]) -> String {
+    let mut hasher = Hasher(blake3::Hasher::new());
+    hasher.add("incremental");
+    if let Some(deleted) = &source.source.deleted {
+        hasher.add("deleted");
+        hasher.add(&deleted.column);
+        deleted.values.iter().for_each(|value| hasher.add(value));
+    }
+    hasher.add("contents");
+    counting.iter().for_each(|content| hasher.add(&content.hash));
     hasher.0.finalize().to_hex().to_string()
 }
 

@@ -27,8 +27,10 @@ pub(crate) fn silver(
     rejects: &[Reject],
 ) -> Result<(), Cause> {
     let Some(sums) = &result.sums else { return Ok(()) };
+    let replaced = result.upserts.as_ref().map_or(0, |upserts| upserts.total.statements().saturating_sub(result.rows_out));
     let parts = vec![
         ("rows", result.rows_out),
+        ("replaced by increments", replaced),
         ("duplicates", sums.duplicates),
         ("rejected", rejects.len() as u64),
         ("further rows", sums.further),
@@ -73,7 +75,8 @@ mod tests {
         assert!(silver(&table, &batch, &result, &[]).is_ok());
         result.rows_out = 1;
         let error = silver(&table, &batch, &result, &[]).unwrap_err().to_string();
-        let expected = "the sums of silver.users do not add up: 5 rows of the batch became 4 (1 rows, 1 duplicates, \
+        let expected = "the sums of silver.users do not add up: 5 rows of the batch became 4 (1 rows, \
+                        0 replaced by increments, 1 duplicates, \
                         0 rejected, 0 further rows, 1 of another table, 1 excluded); nothing was published";
         assert_eq!(error, expected);
         let mut result = TableResult::built(5, 4, 0.0);

@@ -109,7 +109,7 @@ pub struct CountCheck {
     pub table: String,
     /// What was expected.
     pub expected: Expected,
-    /// Its rows; `None` if it is not published. For bronze those of the current batch.
+    /// Its rows; `None` if it is not published. For bronze those of the current batch, or of all increments.
     pub rows: Option<u64>,
     /// Whether the count is as expected.
     pub holds: bool,

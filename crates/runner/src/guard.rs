@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 use medallion_lake::{Release, ReleasedBatch};
-use medallion_pipeline::{Pipeline, TableName};
+use medallion_pipeline::{Mode, Pipeline, TableName};
 
+use crate::batch::BatchId;
 use crate::bronze::CurrentBatch;
 use crate::error::Cause;
 use crate::results::TableResult;
@@ -40,6 +41,9 @@ impl Guards<'_> {
 
     fn shrank(&self, name: &TableName, batch: &CurrentBatch) -> Option<String> {
         let source = &self.pipeline.sources.get(&name.table)?.source;
+        if source.mode == Mode::Incremental {
+            return None;
+        }
         let last = self.last?.batches.get(&name.to_string())?;
         let (id, now) = (batch.batch_id.as_ref()?, batch.files.rows());
         let (before, ratio) = (last.records, source.min_ratio);
@@ -69,9 +73,19 @@ impl Guards<'_> {
 
 /// The batches of a release, for the guards of the next one.
 pub(crate) fn released_batches(current: &BTreeMap<TableName, CurrentBatch>) -> BTreeMap<String, ReleasedBatch> {
-    let released = current.iter().filter_map(|(name, batch)| {
-        let (batch_id, records) = (batch.batch_id.clone()?, batch.files.rows());
-        Some((name.to_string(), ReleasedBatch { batch_id, records }))
-    });
+    let released = current.iter().filter_map(|(name, batch)| Some((name.to_string(), released_batch(batch)?)));
     released.collect()
+}
+
+/// The batch that a release names. Of increments it is the one that came last, whatever its date, so that each that comes
+/// makes a difference; with the records of the largest, which most likely was a full export: what a snapshot has to be
+/// compared with, should the source become one.
+pub(crate) fn released_batch(batch: &CurrentBatch) -> Option<ReleasedBatch> {
+    let Some(increments) = &batch.increments else {
+        return Some(ReleasedBatch { batch_id: batch.batch_id.clone()?, records: batch.files.rows() });
+    };
+    let sequence = |batch_id: &str| BatchId::parse(batch_id).map(|batch| batch.sequence);
+    let last = increments.iter().max_by_key(|increment| sequence(&increment.batch_id))?;
+    let records = increments.iter().map(|increment| increment.rows).max()?;
+    Some(ReleasedBatch { batch_id: last.batch_id.clone(), records })
 }

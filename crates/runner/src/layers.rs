@@ -10,7 +10,7 @@ use medallion_lake::{Lake, Release, ReleasedTable, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
 use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
-use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, stage_findings};
+use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, UpsertTask, stage_findings};
 use medallion_sql::SqlSession;
 use url::Url;
 
@@ -306,11 +306,20 @@ impl Builder {
             run_id: &self.gold.run_id,
         };
         // Cleansing computes for a while; the other tables' queries go on meanwhile.
-        let report = tokio::task::block_in_place(|| task.stage(area))?;
+        let (report, upserts) = tokio::task::block_in_place(|| match &batch.increments {
+            None => task.stage(area).map(|report| (report, None)),
+            Some(increments) => {
+                let source = self.pipeline.sources.get(&definition.source);
+                let deleted = source.and_then(|source| source.source.deleted.as_ref());
+                let report = UpsertTask { cleanse: task, increments, deleted }.stage(area)?;
+                Ok((report.cleansed, Some(report.upserts)))
+            }
+        })?;
         let mut result = TableResult::built(report.sums.rows_in, report.sums.rows_out, 0.0);
         result.rejected = report.sums.rejected;
         result.sums = Some(report.sums);
         result.rules = report.rules;
+        result.upserts = upserts;
         result.findings = report.findings;
         Ok((result, report.rejects))
     }

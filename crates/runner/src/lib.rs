@@ -32,6 +32,7 @@ pub use difference::{TableDifference, differences};
 pub use error::{Cause, Fault, RunError};
 pub use events::{Event, Listener};
 pub use interrupt::Interrupt;
+pub use medallion_silver::{UpsertSums, Upserts};
 pub use reading::{PublishedTables, PublishedVersion, published_tables};
 pub use rejected::{RejectGroup, RejectSample, rejected};
 pub use results::{LayerSummary, RunResults, Status, TableResult};

@@ -24,7 +24,8 @@ pub struct PublishedVersion {
     pub version: u64,
     /// Its files and schema.
     pub files: TableFiles,
-    /// Bronze: rows of the current batch. Otherwise all rows.
+    /// Bronze: rows of the current batch, of a source whose last export was an increment of all that count. Otherwise
+    /// all rows.
     pub current_rows: u64,
 }
 
@@ -55,8 +56,10 @@ pub async fn published_tables(lake: &Lake, release: Option<u64>) -> Result<Publi
             lake.check_files(&published)?;
         }
         let batches = Batches::of(&name.table, Some(&published), &ledger);
-        let current_rows = match (name.layer, batches.current().and_then(|content| content.batch_id.as_ref())) {
-            (Layer::Bronze, Some(batch)) => files_of(&published, batch, published.files.schema.clone()).rows(),
+        let counting = batches.counting(batches.mode()).into_iter().filter_map(|content| content.batch_id.as_ref());
+        let rows = |batch: &String| files_of(&published, batch, published.files.schema.clone()).rows();
+        let current_rows = match (name.layer, counting.map(rows).reduce(|all, one| all + one)) {
+            (Layer::Bronze, Some(rows)) => rows,
             _ => published.rows(),
         };
         tables.push(PublishedVersion { name, version: published.version, files: published.files, current_rows });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{FileReport, NotTaken};
-use medallion_pipeline::{Layer, TableName};
-use medallion_silver::{RuleCount, RuleFinding, Sums};
+use medallion_pipeline::{Layer, Mode, TableName};
+use medallion_silver::{RuleCount, RuleFinding, Sums, UpsertSums};
 use serde::Serialize;
 
 use crate::audit::TestResult;
@@ -46,16 +46,20 @@ pub struct TableResult {
     pub seconds: f64,
     /// Why it was not built.
     pub skipped: Option<String>,
+    /// Bronze: what the source's exports are.
+    pub mode: Option<Mode>,
     /// Bronze: the batches that were taken in, in order.
     pub new_batches: Vec<String>,
-    /// Bronze: the batch that is current.
+    /// Bronze: the batch that is current, of increments the last in order.
     pub batch_id: Option<String>,
-    /// Bronze: the date of that batch.
+    /// Bronze: the newest date under which it, or any of the increments, came.
     pub export_date: Option<NaiveDate>,
     /// Silver: how the rows add up.
     pub sums: Option<Sums>,
     /// Silver: how many rows each rule touched, in the order of the rules.
     pub rules: Vec<RuleCount>,
+    /// Silver, from an incremental source: what the increments did.
+    pub upserts: Option<UpsertSums>,
     /// Silver: rules that touched rows without setting them aside, oddities of hierarchies.
     pub findings: Vec<RuleFinding>,
     /// Bronze: the files read.
@@ -73,11 +77,13 @@ impl TableResult {
             rejected: 0,
             seconds,
             skipped: None,
+            mode: None,
             new_batches: Vec::new(),
             batch_id: None,
             export_date: None,
             sums: None,
             rules: Vec::new(),
+            upserts: None,
             findings: Vec::new(),
             files: Vec::new(),
         }

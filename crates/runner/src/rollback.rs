@@ -8,6 +8,7 @@ use medallion_pipeline::TableName;
 
 use crate::bronze::CurrentBatch;
 use crate::error::Cause;
+use crate::guard::released_batch;
 use crate::run::run_id;
 
 /// Publishes the contents of release `to` as a new release.
@@ -34,7 +35,7 @@ pub(crate) fn check_newer(
     let undone = releases.iter().rfind(before);
     let is_newer = |(name, batch): (&TableName, &CurrentBatch)| {
         let undone = undone.and_then(|undone| undone.batches.get(&name.to_string()));
-        batch.batch_id.is_some() && batch.batch_id.as_ref() != undone.map(|undone| &undone.batch_id)
+        released_batch(batch).is_some_and(|batch| undone.is_none_or(|undone| batch.batch_id != undone.batch_id))
     };
     if current.iter().any(is_newer) { Ok(()) } else { Err(Cause::RolledBack { release: last.release, to }) }
 }

@@ -279,7 +279,7 @@ impl Run {
             Definition::Cleanse(cleanse) => Some(TableName::new(Layer::Bronze, &cleanse.source)),
             _ => None,
         });
-        let batches = sources.filter_map(|source| current.get(&source)?.batch_id.clone()).collect();
+        let batches = sources.filter_map(|source| current.get(&source)).flat_map(CurrentBatch::batch_ids).collect();
         let set_aside: Vec<Reject> = built.iter().flat_map(|built| &built.rejects).cloned().collect();
         rejects::replace(lake, &self.run_id, Stage::Silver, &batches, &set_aside).await
     }

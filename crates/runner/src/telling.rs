@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Days, Utc};
 use medallion_bronze::{FileReport, NotTaken, shortened};
-use medallion_pipeline::TableName;
+use medallion_pipeline::{Mode, TableName};
 use medallion_silver::{Effect, RuleCount, Sums};
 
 use crate::bronze::BronzeStep;
@@ -87,8 +87,13 @@ impl Teller<'_> {
         if matches!(result.status, Status::NotDelivered | Status::Waiting) {
             self.warn(table, result.skipped.clone().unwrap_or_default());
         }
+        let is_incremental = result.mode == Some(Mode::Incremental);
         if result.status == Status::Success && !result.new_batches.iter().any(|batch| batch == current) {
-            self.warn(table, format!("what arrived is older than the batch {current}, which stays the current one"));
+            let what = match is_incremental {
+                true => "whose rows stay where both have them",
+                false => "which stays the current one",
+            };
+            self.warn(table, format!("what arrived is older than the batch {current}, {what}"));
         }
         if result.export_date.is_some_and(|date| date > self.now.date_naive() + Days::new(1)) {
             self.warn(
@@ -96,7 +101,8 @@ impl Teller<'_> {
                 format!("the batch {current} is dated in the future; exports of the days before will not replace it"),
             );
         }
-        if result.status == Status::Success && result.rows_out == 0 && result.rejected == 0 {
+        // A night without a change is an increment without records.
+        if result.status == Status::Success && result.rows_out == 0 && result.rejected == 0 && !is_incremental {
             self.warn(table, "the export has a header and no records".to_owned());
         }
     }

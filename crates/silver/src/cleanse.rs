@@ -14,13 +14,15 @@ use url::Url;
 use crate::column::{self, Cleansed};
 use crate::counts::{Counts, Effect, RuleCount, RuleFinding, SAMPLES};
 use crate::error::SilverError;
+use crate::upsert::{BATCH, DELETED};
 use crate::{exclusion, expression, parquet_file};
 
 /// Where a row came from, in the frame that is worked on.
 const FILE: &str = "_source_file";
 const ROW: &str = "_source_row";
 /// The place of a row in file order.
-const ORDER: &str = "_order";
+pub(crate) const ORDER: &str = "_order";
+
 /// How the rows of a batch add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
@@ -85,7 +87,7 @@ impl CleanseTask<'_> {
         let mut work = self.typed()?;
         exclusion::leave_out(self.definition, &mut work).map_err(self.failed("leave rows out"))?;
         self.filter(&mut work)?;
-        self.required(&mut work)?;
+        self.required(&mut work, |_| true)?;
         self.business_rules(&mut work)?;
         self.duplicates(&mut work)?;
         self.one_row_per_key(&mut work)?;
@@ -97,17 +99,17 @@ impl CleanseTask<'_> {
         Ok(CleanseReport { sums, rules, findings, rejects })
     }
 
-    fn table(&self) -> &TableName {
+    pub(crate) fn table(&self) -> &TableName {
         &self.schema.name
     }
 
-    fn failed(&self, action: &'static str) -> impl Fn(PolarsError) -> SilverError + use<> {
+    pub(crate) fn failed(&self, action: &'static str) -> impl Fn(PolarsError) -> SilverError + use<> {
         let table = self.schema.name.clone();
         move |source| SilverError::Polars { table: table.clone(), action, source }
     }
 
     /// Rules 1 to 4, column by column.
-    fn typed(&self) -> Result<Work, SilverError> {
+    pub(crate) fn typed(&self) -> Result<Work, SilverError> {
         let sources: Vec<&CleanseColumn> =
             self.definition.columns.iter().filter(|column| column.hash_of.is_none()).collect();
         let cleansed = sources.par_iter().map(|column| self.cleanse_column(column)).collect::<Result<Vec<_>, _>>()?;
@@ -132,7 +134,7 @@ impl CleanseTask<'_> {
         }
         let sums = Sums { rows_in: rows as u64, ..Sums::default() };
         let shared = frame.clear();
-        Ok(Work { frame, shared, sums, counts, rejects: Vec::new() })
+        Ok(Work { frame, shared, sums, counts, rejects: Vec::new(), batch_ids: Vec::new() })
     }
 
     fn cleanse_column(&self, column: &CleanseColumn) -> Result<Cleansed, SilverError> {
@@ -143,24 +145,28 @@ impl CleanseTask<'_> {
         column::cleanse(&text, column, &self.definition.null_markers).map_err(failed)
     }
 
-    /// Rows that belong to another table.
-    fn filter(&self, work: &mut Work) -> Result<(), SilverError> {
-        let Some(filter) = &self.definition.filter else { return Ok(()) };
+    /// Takes out and returns rows that belong to another table.
+    pub(crate) fn filter(&self, work: &mut Work) -> Result<DataFrame, SilverError> {
+        let Some(filter) = &self.definition.filter else { return Ok(work.frame.clear()) };
         let kept = self.condition(filter, "where")?.fill_null(lit(false));
         let mask = work.evaluate(kept).map_err(self.failed("evaluate where"))?;
-        let filtered = work.keep(&mask).map_err(self.failed("apply where"))?.height() as u64;
-        work.sums.filtered += filtered;
-        work.counts.add("where", None, Effect::Removed, filtered);
-        Ok(())
+        let others = work.keep(&mask).map_err(self.failed("apply where"))?;
+        work.sums.filtered += others.height() as u64;
+        work.counts.add("where", None, Effect::Removed, others.height() as u64);
+        Ok(others)
     }
 
     fn condition(&self, text: &str, place: &str) -> Result<Expr, SilverError> {
         expression::condition(text, place, self.definition, self.table())
     }
 
-    /// Rule 5: a row without a value in a required column is set aside.
-    fn required(&self, work: &mut Work) -> Result<(), SilverError> {
-        for column in &self.definition.columns {
+    /// Rule 5: a row without a value in a required column, of those it applies to, is set aside.
+    pub(crate) fn required(
+        &self,
+        work: &mut Work,
+        applies: impl Fn(&CleanseColumn) -> bool,
+    ) -> Result<(), SilverError> {
+        for column in self.definition.columns.iter().filter(|column| applies(column)) {
             if !self.definition.requires(column) {
                 continue;
             }
@@ -177,7 +183,7 @@ impl CleanseTask<'_> {
     }
 
     /// Rule 6: expressions over the row.
-    fn business_rules(&self, work: &mut Work) -> Result<(), SilverError> {
+    pub(crate) fn business_rules(&self, work: &mut Work) -> Result<(), SilverError> {
         for rule in &self.definition.rules {
             let expression = self.condition(&rule.expression, &format!("rule {}", rule.name))?;
             let failed = self.failed("evaluate a rule");
@@ -210,10 +216,11 @@ impl CleanseTask<'_> {
 
     /// Rule 7: of rows that are the same in every column the first stays. Where there is a key, only rows that share
     /// one can be the same.
-    fn duplicates(&self, work: &mut Work) -> Result<(), SilverError> {
+    pub(crate) fn duplicates(&self, work: &mut Work) -> Result<(), SilverError> {
         let failed = self.failed("look for duplicates");
-        let all: Vec<String> = self.definition.columns.iter().map(|column| column.name.clone()).collect();
-        let (alone, shared) = work.by_key(&self.definition.key).map_err(&failed)?;
+        let all = self.definition.columns.iter().map(|column| column.name.as_str());
+        let all: Vec<String> = all.chain(work.apart([BATCH, DELETED])).map(str::to_owned).collect();
+        let (alone, shared) = work.by_key(&self.key(work)).map_err(&failed)?;
         let first = shared.unique_stable(Some(&all), UniqueKeepStrategy::First, None).map_err(&failed)?;
         work.sums.duplicates += (shared.height() - first.height()) as u64;
         work.counts.add("duplicate", None, Effect::Removed, work.sums.duplicates);
@@ -224,23 +231,30 @@ impl CleanseTask<'_> {
 }
 
 impl CleanseTask<'_> {
-    /// Rule 8: of rows with one key the last in file order stays, or the one with the lowest value of a column.
-    fn one_row_per_key(&self, work: &mut Work) -> Result<(), SilverError> {
+    /// What only one row may have: the key, within its batch.
+    fn key(&self, work: &Work) -> Vec<String> {
+        self.definition.key.iter().map(String::as_str).chain(work.apart([BATCH])).map(str::to_owned).collect()
+    }
+
+    /// Rule 8: of rows with one key the last in file order stays, or the one with the lowest value of a column; of
+    /// increments a row that deletes comes after all values.
+    pub(crate) fn one_row_per_key(&self, work: &mut Work) -> Result<(), SilverError> {
         let failed = self.failed("look for duplicate keys");
-        let key = &self.definition.key;
+        let key = &self.key(work);
         if !key.is_empty() && work.shared.height() > 0 {
             let same_thing: Vec<String> =
                 key.iter().chain(self.definition.keep.iter().map(|keep| &keep.lowest)).cloned().collect();
             let last = work.shared.unique_stable(Some(&same_thing), UniqueKeepStrategy::Last, None).map_err(&failed)?;
             let rejected = without(&work.shared, &last).map_err(&failed)?;
             work.counts.add("duplicate_key", None, Effect::Rejected, rejected.height() as u64);
-            let reason = format!("a later row of the export has the same {}", key.join(", "));
+            let reason = format!("a later row of the export has the same {}", self.definition.key.join(", "));
             self.reject(work, &rejected, None, "duplicate_key", &reason)?;
             work.shared = match &self.definition.keep {
                 None => last,
                 Some(keep) => {
                     let options = SortMultipleOptions::new().with_nulls_last(true).with_maintain_order(true);
-                    let sorted = last.sort([keep.lowest.as_str(), ORDER], options).map_err(&failed)?;
+                    let by: Vec<&str> = work.apart([DELETED]).chain([keep.lowest.as_str(), ORDER]).collect();
+                    let sorted = last.sort(by, options).map_err(&failed)?;
                     let lowest = sorted.unique_stable(Some(key), UniqueKeepStrategy::First, None).map_err(&failed)?;
                     work.sums.further += (last.height() - lowest.height()) as u64;
                     lowest
@@ -251,7 +265,7 @@ impl CleanseTask<'_> {
     }
 
     /// Rule 9, then the file.
-    fn write(&self, work: &mut Work, area: &Url) -> Result<(), SilverError> {
+    pub(crate) fn write(&self, work: &mut Work, area: &Url) -> Result<(), SilverError> {
         let failed = self.failed("assemble its columns");
         let mut columns = Vec::with_capacity(self.schema.columns.len());
         for column in &self.schema.columns {
@@ -292,9 +306,10 @@ impl CleanseTask<'_> {
         let failed = self.failed("set rows aside");
         let files = rows.column(FILE).and_then(|files| files.str().cloned()).map_err(&failed)?;
         let numbers = rows.column(ROW).and_then(|numbers| numbers.i64().cloned()).map_err(&failed)?;
-        for ((file, number), raw) in files.iter().zip(numbers.iter()).zip(raw) {
+        let batches = work.batches_of(rows, self.batch_id).map_err(&failed)?;
+        for (((file, number), raw), batch_id) in files.iter().zip(numbers.iter()).zip(raw).zip(batches) {
             work.rejects.push(Reject {
-                batch_id: self.batch_id.to_owned(),
+                batch_id,
                 source: self.definition.source.clone(),
                 file: file.unwrap_or_default().to_owned(),
                 row: number.unwrap_or_default(),
@@ -332,13 +347,30 @@ pub(crate) struct Work {
     /// Rows that are still in; while duplicates are looked for, those that share their key with no other.
     pub(crate) frame: DataFrame,
     /// Rows that share their key with others; empty outside rules 7 and 8.
-    shared: DataFrame,
+    pub(crate) shared: DataFrame,
     pub(crate) sums: Sums,
     pub(crate) counts: Counts,
-    rejects: Vec<Reject>,
+    pub(crate) rejects: Vec<Reject>,
+    /// Of increments the batches, whose places here are in the column [`BATCH`]; none of a snapshot.
+    pub(crate) batch_ids: Vec<String>,
 }
 
 impl Work {
+    /// The columns that tell rows of increments apart; none of a snapshot.
+    fn apart<'c>(&self, columns: impl IntoIterator<Item = &'c str>) -> impl Iterator<Item = &'c str> {
+        let increments = !self.batch_ids.is_empty();
+        columns.into_iter().filter(move |_| increments)
+    }
+
+    /// The batch of each row; `only` where there is but one.
+    fn batches_of(&self, rows: &DataFrame, only: &str) -> PolarsResult<Vec<String>> {
+        if self.batch_ids.is_empty() {
+            return Ok(vec![only.to_owned(); rows.height()]);
+        }
+        let id = |place: Option<u32>| self.batch_ids.get(place? as usize).cloned();
+        Ok(rows.column(BATCH)?.u32()?.iter().map(|place| id(place).unwrap_or_default()).collect())
+    }
+
     fn evaluate(&self, expression: Expr) -> PolarsResult<BooleanChunked> {
         let result = self.frame.clone().lazy().select([expression.alias("holds")]).collect()?;
         let holds = result.column("holds")?.bool()?.clone();

@@ -12,6 +12,8 @@ use super::*;
 
 #[path = "cleanse_properties.rs"]
 mod properties;
+#[path = "upsert_tests.rs"]
+mod upserts;
 
 /// What a table became.
 #[derive(Debug)]

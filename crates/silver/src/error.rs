@@ -44,6 +44,28 @@ pub enum SilverError {
         /// The sums.
         sums: Box<Sums>,
     },
+    /// What the increments say is not what the table became.
+    #[error(
+        "table {table}: the sums of its increments do not add up: {rows_in} rows in, {set_aside} of them set aside, \
+         {statements} inserted, updated, unchanged, deleted or deleted without being there; {rows_out} rows out, but \
+         {inserted} inserted less {deleted} deleted; nothing was published"
+    )]
+    Increments {
+        /// The table.
+        table: TableName,
+        /// Rows of all batches.
+        rows_in: u64,
+        /// Duplicates, rejected and further rows, rows that do not belong to the table.
+        set_aside: u64,
+        /// Rows that say something of a key.
+        statements: u64,
+        /// Rows of the table.
+        rows_out: u64,
+        /// Keys that came.
+        inserted: u64,
+        /// Keys that went.
+        deleted: u64,
+    },
     /// A file cannot be read or written by Polars.
     #[error("table {table}: cannot {action}: {source}")]
     Polars {

@@ -8,15 +8,17 @@ use polars::prelude::*;
 use crate::cleanse::Work;
 use crate::counts::Effect;
 
-/// Takes the rows out, column by column; a row with several such values counts at the first of them.
-pub(crate) fn leave_out(definition: &Cleanse, work: &mut Work) -> PolarsResult<()> {
+/// Takes the rows out and returns them, column by column; a row with several such values counts at the first of them.
+pub(crate) fn leave_out(definition: &Cleanse, work: &mut Work) -> PolarsResult<DataFrame> {
+    let mut all = work.frame.clear();
     for Excluded { column, values } in &definition.exclude {
         let stays = stays(work.frame.column(column)?, values)?;
-        let excluded = work.keep(&stays)?.height() as u64;
-        work.sums.excluded += excluded;
-        work.counts.add("exclude", Some(column), Effect::Removed, excluded);
+        let excluded = work.keep(&stays)?;
+        work.sums.excluded += excluded.height() as u64;
+        work.counts.add("exclude", Some(column), Effect::Removed, excluded.height() as u64);
+        all = all.vstack(&excluded)?;
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Rows with none of the values.

@@ -1,6 +1,6 @@
 //! Bronze to silver: typed, cleansed, one row per thing, hierarchies closed.
 //!
-//! [`cleanse`] is the rules engine, [`closure`] the transitive closure, [`hierarchy`] puts the closure between tables.
+//! [`cleanse`] is the rules engine, [`upsert`] puts increments together, [`closure`] the transitive closure, [`hierarchy`] puts the closure between tables.
 
 pub mod cleanse;
 pub mod closure;
@@ -12,8 +12,10 @@ mod expression;
 pub mod hierarchy;
 mod parquet_file;
 pub mod rejects;
+pub mod upsert;
 
 pub use cleanse::{CleanseReport, CleanseTask, Sums};
 pub use counts::{Effect, RuleCount, RuleFinding};
 pub use error::SilverError;
 pub use hierarchy::{HierarchyReport, HierarchyTask, stage_findings};
+pub use upsert::{BatchUpserts, Increment, UpsertReport, UpsertSums, UpsertTask, Upserts};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use medallion_pipeline::Layer;
-use medallion_runner::{Interrupt, Listener, RunOptions, RunResults};
+use medallion_runner::{Interrupt, Listener, RunOptions, RunResults, Upserts};
 use serde_json::json;
 
 use crate::arguments::{Format, GlobalArguments, RunArguments};
@@ -112,5 +112,19 @@ fn summary(results: &RunResults) -> Result<(), Failure> {
         "customer {}, as of {}: {release} in {:.2} s (run {})\n",
         results.customer, results.as_of, results.seconds, results.run_id
     ))?;
-    listing.write(Format::Table)
+    listing.write(Format::Table)?;
+    upserts(results)
+}
+
+/// What the increments that are new did to each table.
+fn upserts(results: &RunResults) -> Result<(), Failure> {
+    for (table, result) in &results.tables {
+        let Some(sums) = result.upserts.as_ref().filter(|sums| !sums.batches.is_empty()) else { continue };
+        let Upserts { inserted, updated, unchanged, deleted, absent } = sums.of_new();
+        let absent = if absent > 0 { format!(", {absent} not there to delete") } else { String::new() };
+        output::write(&format!(
+            "{table}: {inserted} inserted, {updated} updated, {unchanged} unchanged, {deleted} deleted{absent}\n"
+        ))?;
+    }
+    Ok(())
 }
