@@ -305,6 +305,9 @@ fn increments_begin_with_the_snapshot_that_was_the_truth() {
     deliver(&project, 3, &SECOND);
     run(&project);
     assert_eq!(people(&project), AFTER_SECOND, "an increment may be smaller than what was there");
+    project.write("drop/people_20250531.csv", "id,name,room\n1,Ada,11\n5,Eli,51\n6,Fay,61\n");
+    run(&project).says(&["2025-05-31_", "is older than the snapshot that increments begin with, and does not count"]);
+    assert_eq!(people(&project), AFTER_SECOND);
     let counts = project.write("counts.toml", "[counts]\n'bronze.people' = 9\n");
     project.ask("validate", "acme", &["--counts", counts.to_str().unwrap()]).exits(0);
     // Back to snapshots: what is there last is no snapshot, and the guard sees it.

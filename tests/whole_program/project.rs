@@ -114,8 +114,10 @@ impl Project {
     /// `run_results.json` of the customer's last run.
     pub(crate) fn last_results(&self, customer: &str) -> Value {
         let runs = fs::read_dir(self.lake().join(customer).join("_medallion/runs")).unwrap();
-        let last = runs.map(|run| run.unwrap().path()).max().unwrap();
-        read_json(&last.join("run_results.json"))
+        // Not by their names: those of one second are in no order.
+        let written = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+        let results = runs.map(|run| run.unwrap().path().join("run_results.json"));
+        read_json(&results.max_by_key(written).unwrap())
     }
 
     /// `run_results.json` of the run that published a release.

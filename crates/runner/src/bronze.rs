@@ -287,6 +287,11 @@ impl BronzeStep {
         }
         let (files, increments) = put_together(&counting, &staged, published, schema);
         let is_incremental = definition.source.mode == Mode::Incremental;
+        let counts = |batch: &&String| increments.iter().any(|increment| increment.batch_id == **batch);
+        for batch in result.new_batches.iter().filter(|batch| is_incremental && !counts(batch)) {
+            let message = format!("{batch} is older than the snapshot that increments begin with, and does not count");
+            self.warnings.push((name.clone(), message));
+        }
         let current = CurrentBatch {
             batch_id: result.batch_id.clone(),
             content_hash: match is_incremental {

@@ -4,12 +4,12 @@
 //! All batches are worked on at once, in one frame with a column that tells them apart. What a batch says of a key is a
 //! row (the key has it now), a deletion, or that the key's row does not belong to the table any more (its `where`).
 
-use medallion_pipeline::Deleted;
+use medallion_pipeline::{Deleted, TableName};
 use polars::prelude::*;
 use serde::Serialize;
 use url::Url;
 
-use crate::cleanse::{CleanseReport, CleanseTask, ORDER, Work};
+use crate::cleanse::{CleanseReport, CleanseTask, ORDER, Sums, Work};
 use crate::counts::Counts;
 use crate::error::SilverError;
 use crate::{exclusion, parquet_file};
@@ -233,26 +233,25 @@ impl UpsertTask<'_> {
     fn sums(&self, work: &Work, outcome: &Outcome) -> Result<UpsertSums, SilverError> {
         let mut total = Upserts::default();
         outcome.batches.iter().for_each(|batch| total.add(batch));
-        let sums = &work.sums;
-        let set_aside = sums.duplicates + sums.rejected + sums.further + sums.filtered + sums.excluded;
-        let adds_up = sums.rows_in == set_aside + total.statements();
-        if !adds_up || sums.rows_out + total.deleted != total.inserted {
-            return Err(SilverError::Increments {
-                table: self.cleanse.table().clone(),
-                rows_in: sums.rows_in,
-                set_aside,
-                statements: total.statements(),
-                rows_out: sums.rows_out,
-                inserted: total.inserted,
-                deleted: total.deleted,
-            });
-        }
+        add_up(self.cleanse.table(), &work.sums, &total)?;
         let new = self.increments.iter().zip(&outcome.batches).filter(|(increment, _)| increment.is_new);
         let batches = new
             .map(|(increment, upserts)| BatchUpserts { batch_id: increment.batch_id.clone(), upserts: *upserts })
             .collect();
         Ok(UpsertSums { total, batches })
     }
+}
+
+/// Fails if rows went missing between the rules and the table.
+pub(crate) fn add_up(table: &TableName, sums: &Sums, total: &Upserts) -> Result<(), SilverError> {
+    let set_aside = sums.duplicates + sums.rejected + sums.further + sums.filtered + sums.excluded;
+    let statements = total.statements();
+    if sums.rows_in == set_aside + statements && sums.rows_out + total.deleted == total.inserted {
+        return Ok(());
+    }
+    let (table, rows_in, rows_out) = (table.clone(), sums.rows_in, sums.rows_out);
+    let Upserts { inserted, deleted, .. } = *total;
+    Err(SilverError::Increments { table, rows_in, set_aside, statements, rows_out, inserted, deleted })
 }
 
 /// Rows that are equal in some columns, as numbers from 0.

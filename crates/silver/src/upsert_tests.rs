@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::upsert::{Increment, UpsertReport, UpsertTask, Upserts};
+use crate::upsert::{Increment, UpsertReport, UpsertTask, Upserts, add_up};
 
 /// A table after its increments, each of which is the next `files` of bronze.
 #[derive(Debug)]
@@ -192,6 +192,26 @@ fn a_single_batch_is_what_a_snapshot_would_be() {
     assert_eq!(increment.rows, snapshot.rows);
     assert_eq!(increment.report.cleansed.sums, snapshot.report.sums);
     assert_eq!(increment.report.upserts.total, upserts([4, 0, 0, 0, 0]));
+}
+
+#[test]
+fn sums_that_do_not_add_up_are_told_in_full() {
+    let table: TableName = "silver.things".parse().unwrap();
+    // 12 rows in: 1 duplicate, 1 rejected, 1 further, 1 left out and 4 + 1 + 1 + 1 + 1 that say something.
+    let (sound, total) = (sums([12, 3, 1, 1, 1, 1]), upserts([4, 1, 1, 1, 1]));
+    add_up(&table, &sound, &total).unwrap();
+    for (sums, total) in [
+        (sums([13, 3, 1, 1, 1, 1]), total),
+        (sums([12, 4, 1, 1, 1, 1]), total),
+        (sums([12, 3, 1, 0, 1, 1]), total),
+        (sound.clone(), upserts([4, 1, 1, 1, 0])),
+        (sound.clone(), upserts([4, 1, 1, 2, 0])),
+    ] {
+        add_up(&table, &sums, &total).unwrap_err();
+    }
+    let error = add_up(&table, &sums([13, 3, 1, 1, 1, 1]), &total).unwrap_err().to_string();
+    let expected = "table silver.things: the sums of its increments do not add up: 13 rows in, 4 of them set aside, 8";
+    assert!(error.starts_with(expected) && error.ends_with("nothing was published"), "{error}");
 }
 
 /// Rows as (key, text, deleted).
