@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::nights::is_stress;
 use crate::rows::{Published, Rows};
 
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 7] = [
     ("pipeline.toml", "name = 'small'\ndescription = 'Two sources'\n"),
     (
         "bronze/people.toml",
@@ -34,6 +34,7 @@ const SOURCES: [(&str, &str); 6] = [
          [[columns]]\nname = 'person_id'\ntype = 'long'\ndescription = 'Id'\n\
          [[columns]]\nname = 'name'\ntype = 'text'\ndescription = 'Name'\n",
     ),
+    ("silver/people_history.toml", "kind = 'versions'\ndescription = 'Person over time'\nof = 'silver.people'\n"),
     (
         "gold/dim_person.toml",
         "kind = 'dimension'\ndescription = 'Person'\nkey = ['person_id']\n\
@@ -200,6 +201,15 @@ fn check_by_hand(contents: &BTreeMap<String, Rows>) {
     let rows = |table: &str| contents[table].rows.len();
     assert_eq!((rows("bronze.people"), rows("bronze.visits")), (3, 3));
     assert_eq!((rows("silver.people"), rows("gold.dim_person")), (2, 3), "with the unknown member");
+    let history = &contents["silver.people_history"];
+    let expected = [
+        ["1", "Ada", "2025-06-01", "", "true"],
+        ["2", "twice", "2025-06-01", "2025-06-02", "false"],
+        ["4", "Dan", "2025-06-02", "", "true"],
+    ];
+    let expected = expected.map(|row| row.map(|cell| (!cell.is_empty()).then(|| cell.to_owned())).to_vec());
+    let expected = Rows { columns: history.columns.clone(), rows: expected.to_vec() };
+    assert_eq!(expected.difference(history).unwrap_or_default(), "", "one batch is in bronze, both are in the history");
     let rejected = &contents["bronze.rejected_rows"];
     let rule = rejected.columns.iter().position(|column| column == "rule").unwrap();
     let mut rules: Vec<&str> = rejected.rows.iter().filter_map(|row| row[rule].as_deref()).collect();
@@ -239,7 +249,7 @@ fn fail_at_every_step(and_later: bool, second_night: bool) {
             let is_of = |night: &BTreeMap<String, Rows>| {
                 seen.iter().all(|(table, rows)| night[table].difference(rows).is_none())
             };
-            assert!(seen.len() == 2 && (is_of(&first) || is_of(&second)), "{about}: {seen:?}");
+            assert!(seen.len() == 3 && (is_of(&first) || is_of(&second)), "{about}: {seen:?}");
             assert_eq!(is_of(&second), published == 2, "{about}");
         }
         let is_begun = site.journal().exists();

@@ -13,6 +13,7 @@ mod exit_codes;
 mod faults;
 mod flow;
 mod hierarchies;
+mod history;
 mod incremental;
 mod interrupts;
 mod kills;

@@ -236,7 +236,8 @@ pub(crate) struct RunArguments {
     /// Publish although TABLE loses columns or their types change; may be given several times
     #[arg(long, value_name = "TABLE", value_parser = NonEmptyStringValueParser::new())]
     pub accept_schema: Vec<String>,
-    /// Build all tables anew, also those whose definition and inputs have not changed
+    /// Build all tables anew, also those whose definition and inputs have not changed; tables of versions go on from
+    /// what is published
     #[arg(long)]
     pub full_refresh: bool,
     /// Publish again after a rollback though nothing newer has arrived

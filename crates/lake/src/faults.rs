@@ -36,6 +36,7 @@ fn release() -> Release {
         published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
         tables: BTreeMap::new(),
         batches: BTreeMap::new(),
+        history: BTreeMap::new(),
         rolled_back_to: None,
         pipeline_key: None,
     }

@@ -17,6 +17,7 @@ use crate::error::LakeError;
 use crate::place::{Lake, MEDALLION_FOLDER};
 use crate::published::is_below;
 use crate::release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
+use crate::snapshots::Snapshots;
 use crate::staging::{StagedFile, StagedTable};
 
 const JOURNAL_FILE: &str = "journal.json";
@@ -33,6 +34,8 @@ pub(crate) struct Journal {
     pub(crate) as_of: NaiveDate,
     pub(crate) published_at: DateTime<Utc>,
     pub(crate) batches: BTreeMap<String, ReleasedBatch>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) history: BTreeMap<String, Snapshots>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rolled_back_to: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +106,7 @@ impl Journal {
             published_at: self.published_at,
             tables: self.unchanged.clone().into_iter().chain(committed).collect(),
             batches: self.batches.clone(),
+            history: self.history.clone(),
             rolled_back_to: self.rolled_back_to,
             pipeline_key: self.pipeline_key.clone(),
         }

@@ -16,7 +16,7 @@
 //! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
 //! due, `fingerprint.rs` tells whether two tables have the same rows.
 //! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,
-//! `rollback.rs` publishes old contents again.
+//! `rollback.rs` publishes old contents again. `snapshots.rs` is what a release says of the exports in its histories.
 //!
 //! `place.rs` knows the folders and refuses links, `statistics.rs` turns Parquet footers into Delta statistics,
 //! `table_schema.rs` translates schemas. `disk.rs` makes all changes, so that they survive a power loss, `durable.rs`
@@ -43,6 +43,7 @@ mod release;
 mod reported;
 mod rollback;
 mod runs;
+mod snapshots;
 mod staging;
 mod statistics;
 mod table_schema;
@@ -62,6 +63,7 @@ pub use published::PublishedTable;
 pub use recovery::Recovery;
 pub use release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
 pub use reported::{Report, ReportedFile};
+pub use snapshots::Snapshots;
 pub use staging::StagedTable;
 pub use table_schema::{RetypedColumn, SchemaChange, schema_changes};
 pub use vacuum::{KEEP_RELEASES, Removed, VacuumOptions, Vacuumed, VacuumedTable};

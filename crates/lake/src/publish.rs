@@ -20,6 +20,7 @@ use crate::journal::{Journal, JournalTable};
 use crate::place::Lake;
 use crate::published::PublishedTable;
 use crate::release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
+use crate::snapshots::Snapshots;
 use crate::staging::StagedTable;
 
 /// As many files are brought to the disk at a time: disks are faster when they can choose.
@@ -36,6 +37,8 @@ pub struct Publication {
     pub as_of: NaiveDate,
     /// The batch each bronze table that has one has, by name, such as `bronze.users`.
     pub batches: BTreeMap<String, ReleasedBatch>,
+    /// The exports that are in each table of versions, by name, such as `silver.users_history`.
+    pub history: BTreeMap<String, Snapshots>,
     /// The silver and gold tables, each once.
     pub tables: Vec<PublishedChange>,
     /// The hash of the pipeline that built and tested the tables; `None` if none did.
@@ -117,6 +120,7 @@ impl Lake {
             as_of: publication.as_of,
             published_at,
             batches: publication.batches,
+            history: publication.history,
             rolled_back_to,
             pipeline_key: publication.pipeline_key,
             tables: changed.iter().map(table).collect(),
@@ -208,7 +212,10 @@ impl Lake {
     }
 
     /// The content a version of a table had, ready to be committed again.
-    pub(crate) async fn content_at(&self, table: &TableName, version: u64) -> Result<StagedTable, LakeError> {
+    ///
+    /// # Errors
+    /// [`LakeError::NoVersion`] or [`LakeError::FileGone`] if it is not there any more, or if it cannot be read.
+    pub async fn content_at(&self, table: &TableName, version: u64) -> Result<StagedTable, LakeError> {
         let Some(published) = self.published(table, Some(version)).await? else {
             let (customer, path) = (self.customer().to_owned(), self.table_folder(table)?);
             return Err(LakeError::NoVersion { customer, table: table.clone(), version, path });

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LakeError;
 use crate::place::{Lake, MEDALLION_FOLDER};
+use crate::snapshots::Snapshots;
 
 const RELEASES_FOLDER: &str = "releases";
 
@@ -33,6 +34,9 @@ pub struct Release {
     /// have none.
     #[serde(default)]
     pub batches: BTreeMap<String, ReleasedBatch>,
+    /// The exports that are in each table of versions, by name, such as `silver.users_history`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub history: BTreeMap<String, Snapshots>,
     /// The release whose contents this one brought back, if it is a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_to: Option<u64>,
@@ -191,6 +195,8 @@ mod tests {
     fn example(release: u64) -> Release {
         let table = ReleasedTable::new(3, 12, TableHashes::default());
         let batch_id = "2025-06-30_000001_0123456789abcdef".to_owned();
+        let mut snapshots = Snapshots::default();
+        snapshots.insert(NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(), &batch_id);
         Release {
             schema: Release::SCHEMA.to_owned(),
             release,
@@ -199,6 +205,7 @@ mod tests {
             published_at: DateTime::from_timestamp(1_751_335_200, 0).unwrap(),
             tables: BTreeMap::from([("gold.dim_user".to_owned(), table)]),
             batches: BTreeMap::from([("bronze.users".to_owned(), ReleasedBatch { batch_id, records: 3057 })]),
+            history: BTreeMap::from([("silver.users_history".to_owned(), snapshots)]),
             rolled_back_to: None,
             pipeline_key: None,
         }
@@ -235,12 +242,15 @@ mod tests {
             "published_at": "2025-07-01T02:00:00Z",
             "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}},
             "batches": {"bronze.users": {"batch_id": "2025-06-30_000001_0123456789abcdef", "records": 3057}},
+            "history": {"silver.users_history": [
+                {"first": "2025-06-30", "last": "2025-06-30", "batch": "2025-06-30_000001_0123456789abcdef"},
+            ]},
         });
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&text).unwrap(), expected);
     }
 
     #[test]
-    fn a_release_of_an_earlier_build_has_no_batches() {
+    fn a_release_of_an_earlier_build_has_no_batches_and_no_history() {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
         lake.make_folders(&[MEDALLION_FOLDER, RELEASES_FOLDER]).unwrap();
@@ -250,7 +260,10 @@ mod tests {
             "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}}
         }"#;
         fs::write(lake.release_path(1), text).unwrap();
-        assert_eq!(lake.latest_release().unwrap(), Some(Release { batches: BTreeMap::new(), ..example(1) }));
+        assert_eq!(
+            lake.latest_release().unwrap(),
+            Some(Release { batches: BTreeMap::new(), history: BTreeMap::new(), ..example(1) })
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Lake {
             run_id: run_id.to_owned(),
             as_of: old.as_of,
             batches: old.batches.clone(),
+            history: old.history.clone(),
             tables,
             pipeline_key: None,
         };

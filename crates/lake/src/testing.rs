@@ -20,6 +20,7 @@ use crate::gate::{Gate, Operation};
 use crate::place::Lake;
 use crate::publish::{Publication, PublishedChange};
 use crate::release::{ReleasedBatch, TableHashes};
+use crate::snapshots::Snapshots;
 
 /// 2024-02-29 12:34:56.789 in microseconds since 1970.
 pub(crate) const LEAP_DAY: i64 = 1_709_210_096_789_000;
@@ -193,10 +194,13 @@ pub(crate) fn unchanged(lake: &Lake, table: &str) -> PublishedChange {
 
 pub(crate) fn publication(run_id: &str, tables: Vec<PublishedChange>) -> Publication {
     let batch = ReleasedBatch { batch_id: format!("batch-of-{run_id}"), records: 3 };
+    let mut snapshots = Snapshots::default();
+    snapshots.insert(NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(), &batch.batch_id);
     Publication {
         run_id: run_id.to_owned(),
         as_of: NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(),
         batches: BTreeMap::from([("bronze.users".to_owned(), batch)]),
+        history: BTreeMap::from([("silver.users_history".to_owned(), snapshots)]),
         tables,
         pipeline_key: Some("5e".repeat(32)),
     }

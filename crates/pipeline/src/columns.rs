@@ -7,6 +7,7 @@ use crate::cleansing;
 use crate::definition::{Cleanse, Definition, HierarchyTable, KeyColumn, QueryColumn, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::schema::{Column, ColumnType, TableName, TableSchema, is_identifier};
+use crate::versions;
 
 /// The column that tells which run made a row; fingerprints and comparisons leave it out.
 pub const RUN_ID: &str = "_run_id";
@@ -60,6 +61,8 @@ pub(crate) fn schema(
         Definition::Query(query) | Definition::Bridge(query) => (&query.description, declared(&query.columns)),
         Definition::Hierarchy(hierarchy) => (&hierarchy.description, closure(hierarchy)),
         Definition::Findings(findings) => (&findings.description, findings_columns()),
+        // Those of the table that is followed come to them once all tables are known.
+        Definition::Versions(versions) => (&versions.description, versions::own_columns()),
         Definition::Dimension(dimension) => (&dimension.description, declared(&dimension.columns)),
         Definition::Fact(fact) => {
             check_known(file, "keys", &fact.keys, conformed_keys)?;
@@ -141,11 +144,13 @@ fn named_columns(definition: &Definition) -> Vec<(&'static str, Vec<String>)> {
             ("start_date", vec![years.start_date.clone()]),
             ("end_date", vec![years.end_date.clone()]),
         ],
-        Definition::Cleanse(_) | Definition::Hierarchy(_) | Definition::Findings(_) => Vec::new(),
+        Definition::Cleanse(_) | Definition::Hierarchy(_) | Definition::Findings(_) | Definition::Versions(_) => {
+            Vec::new()
+        }
     }
 }
 
-fn check_columns(file: &str, columns: &[Column]) -> Result<(), DefinitionError> {
+pub(crate) fn check_columns(file: &str, columns: &[Column]) -> Result<(), DefinitionError> {
     let mut seen = HashSet::new();
     for column in columns {
         let problem = if !is_identifier(&column.name) {

@@ -411,6 +411,24 @@ pub struct FindingsTable {
     pub tests: Vec<TestKeys>,
 }
 
+/// `kind = "versions"`: what each row of a cleansed table was like, and from when to when (SCD2).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionsTable {
+    #[serde(rename = "kind")]
+    _kind: String,
+    /// What a row is.
+    pub description: String,
+    /// The cleansed table that is followed.
+    pub of: TableName,
+    /// Its columns that are not followed.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Data tests.
+    #[serde(default)]
+    pub tests: Vec<TestKeys>,
+}
+
 fn default_true() -> bool {
     true
 }
@@ -532,6 +550,8 @@ pub enum Definition {
     Hierarchy(HierarchyTable),
     /// Silver: what is odd in hierarchies.
     Findings(FindingsTable),
+    /// Silver: the versions of another table's rows.
+    Versions(VersionsTable),
     /// Gold: a dimension.
     Dimension(Dimension),
     /// Gold: a fact.
@@ -553,6 +573,7 @@ impl Definition {
             Self::Query(_) => "query",
             Self::Hierarchy(_) => "hierarchy",
             Self::Findings(_) => "findings",
+            Self::Versions(_) => "versions",
             Self::Dimension(_) => "dimension",
             Self::Fact(_) => "fact",
             Self::History(_) => "history",
@@ -569,6 +590,7 @@ impl Definition {
             Self::Query(table) | Self::Bridge(table) => &table.tests,
             Self::Hierarchy(table) => &table.tests,
             Self::Findings(table) => &table.tests,
+            Self::Versions(table) => &table.tests,
             Self::Dimension(table) => &table.tests,
             Self::Fact(table) => &table.tests,
             Self::History(table) => &table.tests,
@@ -579,6 +601,9 @@ impl Definition {
     /// Whether an `.sql` file belongs to it.
     #[must_use]
     pub fn is_query(&self) -> bool {
-        !matches!(self, Self::Cleanse(_) | Self::Hierarchy(_) | Self::Findings(_) | Self::FiscalYears(_))
+        !matches!(
+            self,
+            Self::Cleanse(_) | Self::Hierarchy(_) | Self::Findings(_) | Self::Versions(_) | Self::FiscalYears(_)
+        )
     }
 }

@@ -22,6 +22,7 @@ mod places;
 pub mod rejects;
 pub mod schema;
 mod toml_file;
+pub mod versions;
 
 pub use arrival::{After, Arrival, Limits, NewColumns, Ready, SourceOverride};
 pub use audit::{Check, DataTest, TestSeverity};

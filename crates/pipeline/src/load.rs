@@ -15,6 +15,7 @@ use crate::mode;
 use crate::model::Model;
 use crate::schema::{Column, Layer, TableName, TableSchema, is_identifier};
 use crate::toml_file;
+use crate::versions;
 
 /// The files of a pipeline: path within the pipeline, with `/`, to text.
 pub type PipelineFiles = BTreeMap<String, String>;
@@ -121,6 +122,7 @@ impl Pipeline {
             let file = definition_file(&source.name);
             mode::check(&file, files.get(&file).map_or("", String::as_str), source, &tables)?;
         }
+        versions::follow(&mut tables)?;
         let tables = graph::in_building_order(tables)?;
         let mut tests = Vec::new();
         let references = audit::from_references(text, &references, &tables)?;
@@ -226,6 +228,7 @@ fn parse_definition(file: &str, text: &str, layer: Layer) -> Result<Definition, 
         (Layer::Silver, "query") => Definition::Query(toml_file::parse(file, text)?),
         (Layer::Silver, "hierarchy") => Definition::Hierarchy(toml_file::parse(file, text)?),
         (Layer::Silver, "findings") => Definition::Findings(toml_file::parse(file, text)?),
+        (Layer::Silver, "versions") => Definition::Versions(toml_file::parse(file, text)?),
         (Layer::Gold, "dimension") => Definition::Dimension(toml_file::parse(file, text)?),
         (Layer::Gold, "fact") => Definition::Fact(toml_file::parse(file, text)?),
         (Layer::Gold, "history") => Definition::History(toml_file::parse(file, text)?),
@@ -234,7 +237,7 @@ fn parse_definition(file: &str, text: &str, layer: Layer) -> Result<Definition, 
         _ => {
             let known = match layer {
                 Layer::Gold => "dimension, fact, history, bridge, fiscal_years",
-                _ => "cleanse, query, hierarchy, findings",
+                _ => "cleanse, query, hierarchy, findings, versions",
             };
             let (file, layer) = (file.to_owned(), layer.to_string());
             return Err(DefinitionError::UnknownKind { file, kind, layer, known: known.to_owned() });
@@ -251,6 +254,7 @@ fn inputs(definition: &Definition, model: Option<&Model>) -> Vec<TableName> {
             inputs
         }
         Definition::Findings(findings) => findings.hierarchies.clone(),
+        Definition::Versions(versions) => vec![versions.of.clone()],
         _ => model.map(|model| model.inputs.clone()).unwrap_or_default(),
     }
 }

@@ -76,6 +76,8 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Batches {
     contents: Vec<Content>,
+    /// Every date that contents came with, each with its place in the order of arrival and the hash.
+    arrivals: Vec<((NaiveDate, u64), String)>,
     /// Hashes of files with the newest date of a content they are part of.
     files: BTreeMap<String, NaiveDate>,
     /// Names of files with the time they were written.
@@ -104,6 +106,7 @@ impl Batches {
                 LedgerEvent::Taken => {
                     batches.stamps.extend(entry.files.iter().map(|file| (file.name.clone(), file.modified)));
                     retired.remove(entry.content_hash.as_str());
+                    batches.forget_arrivals(&entry.content_hash);
                     files.insert(&entry.content_hash, entry);
                     batches.set(Content {
                         dated: (entry.export_date, entry.sequence),
@@ -116,6 +119,7 @@ impl Batches {
                 }
                 LedgerEvent::Dated => {
                     let dated = (entry.export_date, entry.sequence);
+                    batches.arrivals.push((dated, entry.content_hash.clone()));
                     let known = batches.find_mut(&entry.content_hash);
                     known.into_iter().for_each(|content| *content = content.again(entry.mode, dated));
                 }
@@ -176,6 +180,21 @@ impl Batches {
         self.mode
     }
 
+    /// The batch of each date: of several with one date the last that came. Left out are dates whose rows were retired.
+    pub(crate) fn by_date(&self) -> BTreeMap<NaiveDate, String> {
+        let contents: BTreeMap<&str, &Content> =
+            self.contents.iter().map(|content| (content.hash.as_str(), content)).collect();
+        let mut last: BTreeMap<NaiveDate, (u64, &Content)> = BTreeMap::new();
+        for ((date, sequence), hash) in &self.arrivals {
+            let Some(content) = contents.get(hash.as_str()) else { continue };
+            let latest = last.entry(*date).or_insert((*sequence, content));
+            if *sequence > latest.0 {
+                *latest = (*sequence, content);
+            }
+        }
+        last.into_iter().filter_map(|(date, (_, content))| Some((date, content.batch_id.clone()?))).collect()
+    }
+
     /// Batches whose rows are there beyond the `retained` newest.
     pub(crate) fn surplus(&self, retained: usize) -> Vec<Content> {
         let mut there: Vec<&Content> = self.contents.iter().filter(|content| content.batch_id.is_some()).collect();
@@ -208,6 +227,7 @@ impl Batches {
 
     /// Adds a batch that was taken in.
     pub(crate) fn add(&mut self, batch: &BatchId, mode: Mode, records: Option<u64>) {
+        self.forget_arrivals(&batch.hash);
         self.set(Content {
             dated: (batch.export_date, batch.sequence),
             place: (batch.export_date, batch.sequence),
@@ -221,10 +241,16 @@ impl Batches {
     /// Puts a content in place of what was known of it.
     pub(crate) fn set(&mut self, content: Content) {
         self.last_sequence = self.last_sequence.max(content.dated.1);
+        self.arrivals.push((content.dated, content.hash.clone()));
         match self.find_mut(&content.hash) {
             Some(known) => *known = content,
             None => self.contents.push(content),
         }
+    }
+
+    /// What is taken in again was retired, or never committed: its rows do not stand for the dates it had then.
+    fn forget_arrivals(&mut self, hash: &str) {
+        self.arrivals.retain(|(_, known)| known != hash);
     }
 
     fn find_mut(&mut self, hash: &str) -> Option<&mut Content> {
@@ -308,6 +334,45 @@ mod tests {
         batches.set(newer);
         take(&mut batches, "2025-06-05", "bb");
         assert_eq!(current(&batches), "aa");
+    }
+
+    /// Every date that a content came with counts, also those that a later one of the same content moved on from.
+    #[test]
+    fn each_date_has_the_batch_that_came_last_for_it() {
+        let mut batches = Batches::default();
+        let mut expected = BTreeMap::new();
+        for (date, hash) in [("2025-06-01", "aa"), ("2025-06-02", "bb"), ("2025-06-02", "cc"), ("2025-05-30", "dd")] {
+            expected.insert(day(date), take(&mut batches, date, hash));
+        }
+        let Decision::Dated(again) = decide(&batches, "2025-06-03", "aa") else { panic!("its rows are there") };
+        batches.set(again);
+        expected.insert(day("2025-06-03"), expected[&day("2025-06-01")].clone());
+        assert_eq!(batches.by_date(), expected);
+        assert_eq!(expected.len(), 4);
+    }
+
+    #[test]
+    fn dates_are_read_from_the_ledger_but_not_those_of_rows_that_are_gone() {
+        let (a, b, c) = ("2025-06-01_000001_aa", "2025-06-02_000002_bb", "2025-06-02_000003_cc");
+        let dated = LedgerEntry { export_date: day("2025-06-04"), sequence: 4, ..entry(LedgerEvent::Dated, a, &[]) };
+        let ledger = [entry(LedgerEvent::Taken, a, &["aa"]), entry(LedgerEvent::Taken, b, &["bb"]), dated];
+        let of = |folders: &[&str], more: &[LedgerEntry]| {
+            Batches::from_parts(&folders.iter().copied().collect(), ledger.iter().chain(more)).by_date()
+        };
+        let dates = |pairs: &[(&str, &str)]| -> BTreeMap<NaiveDate, String> {
+            pairs.iter().map(|(date, batch)| (day(date), (*batch).to_owned())).collect()
+        };
+        assert_eq!(of(&[a, b], &[]), dates(&[("2025-06-01", a), ("2025-06-02", b), ("2025-06-04", a)]));
+        assert_eq!(of(&[a], &[]), dates(&[("2025-06-01", a), ("2025-06-04", a)]), "it was never committed");
+        let [newer, retired] = [entry(LedgerEvent::Taken, c, &["cc"]), entry(LedgerEvent::Retired, c, &[])];
+        assert_eq!(of(&[a, b, c], std::slice::from_ref(&newer))[&day("2025-06-02")], c);
+        assert!(!of(&[a, b], &[newer, retired]).contains_key(&day("2025-06-02")), "what replaced it has left bronze");
+        // Taken in once more after its rows had gone: they stand for its new date alone.
+        let again = "2025-06-09_000005_aa";
+        let more = [entry(LedgerEvent::Retired, a, &[]), entry(LedgerEvent::Taken, again, &["aa"])];
+        assert_eq!(of(&[b, again], &more), dates(&[("2025-06-02", b), ("2025-06-09", again)]));
+        let unrecorded = Batches::from_parts(&BTreeSet::from([a, b]), std::iter::empty()).by_date();
+        assert_eq!(unrecorded, dates(&[("2025-06-01", a), ("2025-06-02", b)]), "a lost ledger");
     }
 
     #[test]

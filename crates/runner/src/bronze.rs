@@ -230,11 +230,13 @@ async fn commit(lake: &Lake, source: &StagedSource<'_>, options: &IngestOptions)
     Ok(())
 }
 
-/// Takes rows of old exports out of bronze once a run has published: the ledger keeps their hashes.
+/// Takes rows of old exports out of bronze once a run has published: the ledger keeps their hashes. The batches of
+/// `stay` are not among them.
 pub(crate) async fn retire(
     lake: &Lake,
     pipeline: &Pipeline,
     batches: &BTreeMap<TableName, Batches>,
+    stay: &BTreeSet<String>,
     options: &IngestOptions,
 ) -> Result<(), Cause> {
     let mut entries = Vec::new();
@@ -242,7 +244,9 @@ pub(crate) async fn retire(
     // Increments are never retired: the tables are built from all of them.
     for source in pipeline.sources.values().filter(|source| source.source.mode == Mode::Snapshot) {
         let retained = usize::try_from(source.source.retain_batches).unwrap_or(usize::MAX);
-        for content in batches.get(&source.name).map(|batches| batches.surplus(retained)).unwrap_or_default() {
+        let surplus_of = batches.get(&source.name).map(|batches| batches.surplus(retained)).unwrap_or_default();
+        let may_go = |content: &Content| content.batch_id.as_ref().is_some_and(|batch| !stay.contains(batch));
+        for content in surplus_of.into_iter().filter(may_go) {
             entries.extend(crate::arriving::retired(source, &content, options));
             surplus.entry(&source.name).or_default().extend(content.batch_id);
         }

@@ -76,6 +76,10 @@ fn definitions<'a>(pipeline: &'a Pipeline, table: &'a Table) -> Vec<&'a str> {
             let hierarchies = findings.hierarchies.iter().filter_map(|name| pipeline.table(name));
             std::iter::once(table).chain(hierarchies).map(|table| table.text.as_str()).collect()
         }
+        Definition::Versions(versions) => {
+            let followed = pipeline.table(&versions.of);
+            std::iter::once(table).chain(followed).map(|table| table.text.as_str()).collect()
+        }
         _ => vec![&table.text],
     }
 }

@@ -27,7 +27,8 @@ pub(crate) fn silver(
     rejects: &[Reject],
 ) -> Result<(), Cause> {
     let Some(sums) = &result.sums else { return Ok(()) };
-    let replaced = result.upserts.as_ref().map_or(0, |upserts| upserts.total.statements().saturating_sub(result.rows_out));
+    let replaced =
+        result.upserts.as_ref().map_or(0, |upserts| upserts.total.statements().saturating_sub(result.rows_out));
     let parts = vec![
         ("rows", result.rows_out),
         ("replaced by increments", replaced),

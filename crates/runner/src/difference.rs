@@ -2,6 +2,7 @@
 
 use medallion_lake::{Lake, PublishedTable, Release};
 use medallion_pipeline::definition::Definition;
+use medallion_pipeline::versions::key;
 use medallion_pipeline::{Pipeline, TableFiles, TableName};
 use medallion_sql::{OutputFormat, SqlOptions, SqlSession, write_result};
 use serde::Deserialize;
@@ -163,6 +164,7 @@ fn key_of(pipeline: &Pipeline, table: &TableName) -> Vec<String> {
         Definition::Dimension(dimension) => dimension.key.clone(),
         Definition::History(history) => history.key.iter().chain([&history.year_label]).cloned().collect(),
         Definition::FiscalYears(years) => vec![years.label.clone()],
+        Definition::Versions(versions) => key(versions, &pipeline.tables),
         Definition::Hierarchy(_) | Definition::Findings(_) | Definition::Fact(_) => Vec::new(),
     }
 }

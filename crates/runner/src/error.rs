@@ -248,7 +248,7 @@ impl RunError {
             | Cause::Gold(_)
             | Cause::Definition(_)
             | Cause::NoRejects { .. } => Fault::Configuration,
-            Cause::Silver(SilverError::Expression { .. }) => Fault::Configuration,
+            Cause::Silver(SilverError::Expression { .. } | SilverError::VersionsType { .. }) => Fault::Configuration,
             Cause::Silver(SilverError::RuleFailed { .. })
             | Cause::Guard { .. }
             | Cause::Audit { .. }

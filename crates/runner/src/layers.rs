@@ -19,6 +19,7 @@ use crate::build_key::build_key;
 use crate::conservation;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
+use crate::history::{Histories, History};
 use crate::input::{Input, Inputs};
 use crate::interrupt::Interrupt;
 use crate::results::{Status, TableResult};
@@ -37,6 +38,8 @@ pub(crate) struct Builder {
     pub concurrency: usize,
     /// What is published, unless everything is to be built anew.
     pub last: Option<Arc<Release>>,
+    /// What the tables of versions go on from.
+    pub histories: Arc<Histories>,
 }
 
 /// A table of the release to be.
@@ -52,6 +55,8 @@ pub(crate) struct Built {
     pub was_built: bool,
     pub result: TableResult,
     pub rejects: Vec<Reject>,
+    /// The exports that are in it, if it is a table of versions.
+    pub history: Option<History>,
 }
 
 /// The content of a table of the release to be.
@@ -201,6 +206,9 @@ impl Builder {
     /// The published table, if it was built from the same.
     fn unchanged(&self, table: &Table, build_key: &str) -> Result<Option<Built>, Cause> {
         let Some((last, released)) = self.released(table) else { return Ok(None) };
+        if self.histories.has_pending(&self.pipeline, table) {
+            return Ok(None);
+        }
         let (true, Some(fingerprint)) = (released.build_key.as_deref() == Some(build_key), &released.fingerprint)
         else {
             return Ok(None);
@@ -221,6 +229,7 @@ impl Builder {
             was_built: false,
             result,
             rejects: Vec::new(),
+            history: self.histories.known(&self.pipeline, table),
         }))
     }
 
@@ -256,7 +265,7 @@ impl Builder {
     async fn build_table(&self, table: &Table, inputs: Inputs, build_key: String) -> Result<Built, Cause> {
         let started = Instant::now();
         let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
-        let mut rejects = Vec::new();
+        let (mut rejects, mut history) = (Vec::new(), None);
         let rows_in = table.inputs.iter().filter_map(|input| inputs.get(input)).map(TableFiles::rows).sum();
         let mut result = TableResult::built(rows_in, 0, 0.0);
         match &table.definition {
@@ -266,6 +275,10 @@ impl Builder {
             }
             Definition::Hierarchy(hierarchy) => self.hierarchy(hierarchy, table, &inputs, &area)?,
             Definition::Findings(findings) => result.findings = self.findings(findings, table, &inputs, &area)?,
+            Definition::Versions(versions) => {
+                let followed = input(&inputs, &versions.of, &table.name)?.clone();
+                history = Some(self.versions(table, followed, &area).await?);
+            }
             Definition::Query(_) => {
                 self.session.stage(&self.silver_query(table)?, &table.schema, &area).await?;
             }
@@ -284,7 +297,7 @@ impl Builder {
         self.session.register(&files).await?;
         result.seconds = started.elapsed().as_secs_f64();
         let (name, input) = (table.name.clone(), Input::known(files));
-        Ok(Built { name, content, input, fingerprint, build_key, was_built: true, result, rejects })
+        Ok(Built { name, content, input, fingerprint, build_key, was_built: true, result, rejects, history })
     }
 
     /// What a table is cleansed from.
@@ -362,14 +375,16 @@ fn hierarchy_task<'a>(
     name: &'a TableName,
     inputs: &'a Inputs,
 ) -> Result<HierarchyTask<'a>, Cause> {
-    let input = |table: &TableName| {
-        inputs.get(table).ok_or_else(|| Cause::Worker {
-            table: name.to_string(),
-            message: format!("{table} was not built before it"),
-        })
-    };
-    let (nodes, edges) = (input(&definition.nodes.table)?, input(&definition.edges.table)?);
+    let nodes = input(inputs, &definition.nodes.table, name)?;
+    let edges = input(inputs, &definition.edges.table, name)?;
     Ok(HierarchyTask { definition, name, nodes, edges })
+}
+
+/// A table that `name` is built from.
+fn input<'a>(inputs: &'a Inputs, table: &TableName, name: &TableName) -> Result<&'a TableFiles, Cause> {
+    inputs
+        .get(table)
+        .ok_or_else(|| Cause::Worker { table: name.to_string(), message: format!("{table} was not built before it") })
 }
 
 /// What a table is built from; for findings also what the hierarchies were built from.

@@ -14,6 +14,7 @@ pub mod difference;
 pub mod error;
 pub mod events;
 mod guard;
+mod history;
 mod input;
 pub mod interrupt;
 mod layers;

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
 use medallion_lake::{
-    Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, ReleasedBatch, TableHashes,
+    Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, ReleasedBatch, Snapshots, TableHashes,
 };
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
@@ -23,6 +23,7 @@ use crate::conservation;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
+use crate::history::Histories;
 use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
 use crate::rejects;
@@ -169,6 +170,8 @@ impl Run {
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
         self.options.interrupt.check()?;
+        let histories = Arc::new(Histories::new(last.clone(), &step.batches, &self.options.accept_shrink));
+        builder.histories = Arc::clone(&histories);
         self.guards(last.as_deref(), &current, results)?;
         if !self.options.resume {
             check_newer(lake, last.as_deref(), &current)?;
@@ -186,7 +189,10 @@ impl Run {
         let publishing = Instant::now();
         let published = self.publish_built(lake, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
-        if let Err(cause) = bronze::retire(lake, &self.options.pipeline, &step.batches, &self.ingest()).await {
+        let pipeline = &self.options.pipeline;
+        let told = built.iter().filter_map(|built| Some((&built.name, built.history.as_ref()?)));
+        let stay = histories.unpublished(pipeline, published.as_ref().or(last.as_deref()), told);
+        if let Err(cause) = bronze::retire(lake, pipeline, &step.batches, &stay, &self.ingest()).await {
             self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
         }
         self.put_away(&step.done);
@@ -321,6 +327,7 @@ impl Run {
             }),
             bronze: Arc::default(),
             interrupt: self.options.interrupt.clone(),
+            histories: Arc::default(),
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
             last: last.filter(|_| !self.options.full_refresh),
@@ -401,6 +408,7 @@ impl Run {
             run_id: self.run_id.clone(),
             as_of: self.as_of,
             batches,
+            history: built.iter().filter_map(history).collect(),
             tables: built.iter().map(change).collect(),
             pipeline_key: Some(self.pipeline_key.clone()),
         };
@@ -411,6 +419,11 @@ impl Run {
 /// Whether the last release has the same tables with the same contents.
 fn is_published(last: Option<&Release>, built: &[Built]) -> bool {
     last.is_some_and(|last| last.tables.len() == built.len()) && !built.iter().any(Built::is_new)
+}
+
+/// What the release says of the exports in a table of versions.
+fn history(built: &Built) -> Option<(String, Snapshots)> {
+    Some((built.name.to_string(), built.history.as_ref()?.snapshots.clone()))
 }
 
 fn change(built: &Built) -> PublishedChange {

@@ -1,7 +1,7 @@
 //! What can go wrong between bronze and silver.
 
 use medallion_lake::LakeError;
-use medallion_pipeline::TableName;
+use medallion_pipeline::{ColumnType, TableName};
 
 use crate::cleanse::Sums;
 
@@ -109,6 +109,20 @@ pub enum SilverError {
         /// The limit.
         limit: u64,
     },
+    /// A column of a table of versions has another type than its older versions.
+    #[error(
+        "table {table}: '{column}' is {after} now, but {before} in the versions so far, which cannot be built again"
+    )]
+    VersionsType {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// Its type so far.
+        before: ColumnType,
+        /// Its type in the table that is followed.
+        after: ColumnType,
+    },
     /// The lake cannot be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
@@ -130,6 +144,9 @@ impl SilverError {
                 "look for a chain that cannot be real in the parent column; if it is, raise max_relationships"
                     .to_owned(),
             ),
+            Self::VersionsType { column, .. } => Some(format!(
+                "keep the type and add a column of another name for the new one, or leave '{column}' out with without"
+            )),
             Self::Lake(error) => error.hint(),
             _ => None,
         }

@@ -378,7 +378,11 @@ fn play(statements: impl Iterator<Item = (u32, Statement)>, keys: usize, batches
             Says::Deleted => counts.absent += 1,
             Says::Elsewhere { excluded } if is_there && said[key] != batch => {
                 counts.deleted += 1;
-                if excluded { outcome.excluded += 1 } else { outcome.moved += 1 }
+                if excluded {
+                    outcome.excluded += 1
+                } else {
+                    outcome.moved += 1
+                }
                 rows[key] = NONE;
             }
             Says::Elsewhere { .. } => {}

@@ -2,6 +2,8 @@
 WITH members AS (
     SELECT 'dim_user' AS dimension, count(*) AS members FROM gold.dim_user WHERE user_id = -1
     UNION ALL
+    SELECT 'dim_user_history' AS dimension, count(*) AS members FROM gold.dim_user_history WHERE user_id = -1
+    UNION ALL
     SELECT 'dim_manager' AS dimension, count(*) AS members FROM gold.dim_manager WHERE manager_id = -1
     UNION ALL
     SELECT 'dim_course' AS dimension, count(*) AS members FROM gold.dim_course WHERE course_id = -1

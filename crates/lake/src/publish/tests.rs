@@ -47,6 +47,7 @@ async fn a_release_names_its_tables_and_their_logs_name_the_release() {
             .map(|(name, table)| (name.to_owned(), table))
             .into(),
         batches: publication("run-2", vec![]).batches,
+        history: publication("run-2", vec![]).history,
         rolled_back_to: None,
         pipeline_key: None,
     };
@@ -318,6 +319,9 @@ async fn the_journal_has_the_form_the_documentation_describes() {
         "schema": "medallion/journal/v1", "release": 2, "run_id": "run-2", "as_of": "2025-06-30",
         "published_at": journal["published_at"], "pipeline_key": "5e".repeat(32),
         "batches": {"bronze.users": {"batch_id": "batch-of-run-2", "records": 3}},
+        "history": {
+            "silver.users_history": [{"first": "2025-06-30", "last": "2025-06-30", "batch": "batch-of-run-2"}],
+        },
         "tables": [{
             "table": "gold.fact_progress", "version_before": null, "fingerprint": "ab".repeat(16),
             "build_key": null,
@@ -352,6 +356,7 @@ async fn the_journal_has_the_form_the_documentation_describes() {
         ("file", &table["files"][0]),
         ("unchanged", &journal["unchanged"]["gold.dim_a"]),
         ("batch", &journal["batches"]["bronze.users"]),
+        ("days", &journal["history"]["silver.users_history"][0]),
     ] {
         assert_eq!(keys(&schema["$defs"][part]["properties"]), keys(of), "{part}");
     }

@@ -46,6 +46,7 @@ async fn old_contents_and_columns_become_a_new_release_and_can_be_rolled_back_to
     let back = lake.roll_back(1, "rollback-1", at(1)).await.unwrap();
     assert_eq!((back.release, back.rolled_back_to, back.published_at), (3, Some(1), at(1)));
     assert_eq!((back.run_id.as_str(), &back.batches), ("rollback-1", &publication("run-1", vec![]).batches));
+    assert_eq!(back.history, publication("run-1", vec![]).history, "what came later is not in it");
     let versions = |release: &Release| -> Vec<(String, u64)> {
         release.tables.iter().map(|(name, table)| (name.clone(), table.version)).collect()
     };

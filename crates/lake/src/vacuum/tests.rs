@@ -40,6 +40,7 @@ fn release(lake: &Lake, number: u64, tables: &[(&TableSchema, ReleasedTable)]) {
         published_at: Utc::now(),
         tables: tables.iter().map(|(schema, table)| (schema.name.to_string(), table.clone())).collect(),
         batches: BTreeMap::new(),
+        history: BTreeMap::new(),
         rolled_back_to: None,
         pipeline_key: None,
     };

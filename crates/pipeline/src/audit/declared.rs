@@ -14,6 +14,7 @@ use crate::error::{DefinitionError, nearest};
 use crate::load::Table;
 use crate::schema::{Column, ColumnType, Layer, TableName, TableSchema, is_identifier};
 use crate::toml_file;
+use crate::versions;
 
 /// The longest name of a test, in bytes: samples are kept in files that have it in their names.
 pub(crate) const LONGEST_NAME: usize = 100;
@@ -243,7 +244,7 @@ fn supplies(table: &Table, column: &str) -> bool {
 }
 
 /// The columns by which a person finds a row.
-fn identity(table: &Table) -> Vec<String> {
+fn identity(table: &Table, tables: &[Table]) -> Vec<String> {
     match &table.definition {
         Definition::Cleanse(cleanse) => cleanse.key.clone(),
         Definition::Query(query) | Definition::Bridge(query) => query.key.clone(),
@@ -254,6 +255,7 @@ fn identity(table: &Table) -> Vec<String> {
         Definition::Hierarchy(hierarchy) => {
             vec![hierarchy.columns.child.clone(), hierarchy.columns.ancestor.clone()]
         }
+        Definition::Versions(versions) => versions::key(versions, tables),
         Definition::Findings(_) => vec!["hierarchy".to_owned(), "finding".to_owned(), "id".to_owned()],
     }
 }
@@ -301,7 +303,7 @@ impl Reader<'_> {
             name: self.name(&check)?,
             description: keys.description.clone(),
             severity: keys.severity,
-            identity: identity(self.table),
+            identity: identity(self.table, self.tables),
             check,
         };
         Ok(self.with_outside(test))

@@ -1,0 +1,22 @@
+SELECT
+    user_id,
+    full_name,
+    first_name,
+    last_name,
+    country,
+    city,
+    user_status,
+    assignment_id,
+    assignment_name,
+    organisation_id,
+    organisation_name,
+    position_id,
+    position_name,
+    manager_id,
+    manager_name,
+    appraiser_id,
+    appraiser_name,
+    valid_from,
+    valid_to,
+    is_current
+FROM silver.users_history
