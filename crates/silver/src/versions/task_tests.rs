@@ -17,6 +17,9 @@ use super::*;
 type Content = (Option<&'static str>, Option<i64>);
 type People = BTreeMap<(i64, &'static str), Content>;
 
+/// A person as read back.
+type Read = ((i64, String), (Option<String>, Option<i64>));
+
 const KEY: [&str; 2] = ["id", "site"];
 
 fn schema(own: bool) -> TableSchema {
@@ -72,11 +75,11 @@ fn day(day: u32) -> NaiveDate {
 }
 
 /// The people of a date.
-fn on(table: &TableFiles, date: u32) -> Vec<((i64, String), (Option<String>, Option<i64>))> {
+fn on(table: &TableFiles, date: u32) -> Vec<Read> {
     let rows = Rows::On(day(date), table.clone()).read(&["id", "site", "city", "points"]).unwrap();
     let (longs, texts) =
         (|name| rows.column(name).unwrap().i64().unwrap(), |name| rows.column(name).unwrap().str().unwrap());
-    let mut people: Vec<_> = (0..rows.height())
+    let mut people: Vec<Read> = (0..rows.height())
         .map(|row| {
             let key = (longs("id").get(row).unwrap(), texts("site").get(row).unwrap().to_owned());
             (key, (texts("city").get(row).map(str::to_owned), longs("points").get(row)))
@@ -86,7 +89,7 @@ fn on(table: &TableFiles, date: u32) -> Vec<((i64, String), (Option<String>, Opt
     people
 }
 
-fn expected(people: &People) -> Vec<((i64, String), (Option<String>, Option<i64>))> {
+fn expected(people: &People) -> Vec<Read> {
     let owned = |((id, site), (city, points)): (&(i64, &str), &Content)| {
         ((*id, (*site).to_owned()), (city.map(str::to_owned), *points))
     };
@@ -137,8 +140,9 @@ proptest! {
             prop_assert_eq!(on(&history, date), of_date, "on day {}", date);
         }
         let flags = parquet_file::read(&history, &[VALID_TO, IS_CURRENT]).unwrap();
-        let ends = flags.column(VALID_TO).unwrap().is_null();
-        prop_assert_eq!(&ends, flags.column(IS_CURRENT).unwrap().bool().unwrap());
+        let without_end: Vec<Option<bool>> = flags.column(VALID_TO).unwrap().is_null().iter().collect();
+        let is_current: Vec<Option<bool>> = flags.column(IS_CURRENT).unwrap().bool().unwrap().iter().collect();
+        prop_assert_eq!(without_end, is_current);
     }
 }
 
