@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::project::{Answer, Project};
 
 mod changes;
+mod increments;
 mod refusals;
 mod totara;
 

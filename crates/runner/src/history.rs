@@ -6,12 +6,12 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use medallion_lake::{LakeError, Release, Snapshots};
 use medallion_pipeline::definition::{Cleanse, Definition, VersionsTable};
-use medallion_pipeline::{Pipeline, SourceTable, Table, TableFiles, TableName};
+use medallion_pipeline::{Mode, Pipeline, SourceTable, Table, TableFiles, TableName};
 use medallion_silver::versions::Rows;
-use medallion_silver::{CleanseTask, Guard, SilverError, Snapshot, VersionsTask};
+use medallion_silver::{CleanseTask, Guard, Increment, SilverError, Snapshot, UpsertTask, VersionsTask};
 use url::Url;
 
-use crate::batch::{Batches, files_of};
+use crate::batch::{Batches, Content, files_of};
 use crate::bronze::extra_columns;
 use crate::error::Cause;
 use crate::events::Event;
@@ -22,10 +22,39 @@ use crate::layers::Builder;
 pub(crate) struct Histories {
     /// The last release, also where everything is to be built anew: what is in a history cannot be built again.
     last: Option<Arc<Release>>,
-    /// The batch of each date that is in bronze, by source.
+    /// The batch of each date that is in bronze, by source; of increments a name for all there are up to the date.
     by_date: BTreeMap<TableName, BTreeMap<NaiveDate, String>>,
+    /// The increments of the sources that send such.
+    increments: BTreeMap<TableName, Increments>,
     /// Sources whose exports may have lost most of their rows.
     accept_shrink: BTreeSet<String>,
+}
+
+/// Increments of a source. What they amount to on a date depends on all before it, so that one that comes late makes
+/// every date after it another one.
+#[derive(Debug, Default)]
+struct Increments {
+    /// Their batches in order.
+    batches: Vec<String>,
+    /// How many of them there are under each name.
+    counts: BTreeMap<String, usize>,
+}
+
+impl Increments {
+    /// The increments with the name of what they amount to on each date.
+    fn of(counting: &[&Content]) -> (Self, BTreeMap<NaiveDate, String>) {
+        let (mut increments, mut by_date) = (Self::default(), BTreeMap::new());
+        let mut hasher = blake3::Hasher::new();
+        for content in counting {
+            let Some(batch) = &content.batch_id else { continue };
+            increments.batches.push(batch.clone());
+            hasher.update(content.hash.as_bytes());
+            let name = format!("increments-{}", &hasher.finalize().to_hex()[..32]);
+            increments.counts.insert(name.clone(), increments.batches.len());
+            by_date.insert(content.place.0, name);
+        }
+        (increments, by_date)
+    }
 }
 
 /// The exports that are in a table of versions.
@@ -67,11 +96,39 @@ struct Plan {
 impl Histories {
     pub(crate) fn new(
         last: Option<Arc<Release>>,
+        pipeline: &Pipeline,
         batches: &BTreeMap<TableName, Batches>,
         accept_shrink: &BTreeSet<String>,
     ) -> Self {
-        let by_date = batches.iter().map(|(source, batches)| (source.clone(), batches.by_date())).collect();
-        Self { last, by_date, accept_shrink: accept_shrink.clone() }
+        let mut histories = Self { last, accept_shrink: accept_shrink.clone(), ..Self::default() };
+        for source in pipeline.sources.values() {
+            let (name, Some(batches)) = (&source.name, batches.get(&source.name)) else { continue };
+            let by_date = match source.source.mode {
+                Mode::Snapshot => batches.by_date(),
+                Mode::Incremental => {
+                    let (increments, by_date) = Increments::of(&batches.counting(Mode::Incremental));
+                    histories.increments.insert(name.clone(), increments);
+                    by_date
+                }
+            };
+            histories.by_date.insert(name.clone(), by_date);
+        }
+        histories
+    }
+
+    /// The batches whose rows make up a source under a name: itself, or increments.
+    fn batches<'a>(&'a self, source: &TableName, name: &'a String) -> &'a [String] {
+        let increments = self.increments.get(source);
+        let counted = increments.and_then(|increments| increments.batches.get(..*increments.counts.get(name)?));
+        counted.unwrap_or(std::slice::from_ref(name))
+    }
+
+    /// What the table that follows a source was made from in this run: the name of all increments, or else `current`.
+    fn newest<'a>(&'a self, source: &TableName, current: Option<&'a str>) -> Option<&'a str> {
+        if !self.increments.contains_key(source) {
+            return current;
+        }
+        self.by_date.get(source)?.last_key_value().map(|(_, name)| name.as_str())
     }
 
     /// What is in a table if nothing has to be applied to it; `None` for tables of other kinds.
@@ -159,6 +216,7 @@ impl Builder {
     ) -> Result<History, Cause> {
         let Plan { known, mut pending } = self.histories.plan(following);
         let current = self.bronze.get(&following.source.name).and_then(|batch| batch.batch_id.as_deref());
+        let current = self.histories.newest(&following.source.name, current);
         let mut in_bronze = self.histories.by_date.get(&following.source.name).into_iter().flatten();
         let newest = in_bronze.rfind(|(_, batch)| Some(batch.as_str()) == current);
         pending.extend(newest.map(|(date, batch)| (*date, batch.clone())));
@@ -230,7 +288,8 @@ impl Builder {
     fn guard(&self, following: &Following<'_>) -> Option<Guard> {
         let source = &following.source.source;
         let is_accepted = self.histories.accept_shrink.contains(&following.source.name.table);
-        (!is_accepted).then_some(Guard { min_ratio: source.min_ratio, min_rows: source.min_rows })
+        let is_guarded = source.mode == Mode::Snapshot && !is_accepted;
+        is_guarded.then_some(Guard { min_ratio: source.min_ratio, min_rows: source.min_rows })
     }
 
     /// The rows of the table that is followed as they were when a batch was the newest one. They are in a folder of
@@ -238,7 +297,7 @@ impl Builder {
     async fn as_of(
         &self,
         following: &Following<'_>,
-        batch_id: &str,
+        batch_id: &String,
         scratch: &mut Vec<String>,
     ) -> Result<TableFiles, Cause> {
         let (source, followed) = (following.source, following.followed);
@@ -251,14 +310,19 @@ impl Builder {
         let folder = format!("{}-{batch_id}", self.gold.run_id);
         let area = self.lake.staging_area(&followed.name, &folder)?;
         scratch.push(folder);
-        let task = CleanseTask {
-            definition: following.cleanse,
-            schema: &followed.schema,
-            batch: &files_of(&bronze, batch_id, schema),
-            batch_id,
-            run_id: &self.gold.run_id,
-        };
-        tokio::task::block_in_place(|| task.stage(&area))?;
+        let (mut batch, mut increments) = (TableFiles { schema, files: Vec::new() }, Vec::new());
+        for id in self.histories.batches(&source.name, batch_id) {
+            let files = files_of(&bronze, id, batch.schema.clone());
+            increments.push(Increment { batch_id: id.clone(), rows: files.rows(), is_new: false });
+            batch.files.extend(files.files);
+        }
+        let (schema, run_id) = (&followed.schema, &self.gold.run_id);
+        let cleanse = CleanseTask { definition: following.cleanse, schema, batch: &batch, batch_id, run_id };
+        let deleted = source.source.deleted.as_ref();
+        tokio::task::block_in_place(|| match source.source.mode {
+            Mode::Snapshot => cleanse.stage(&area).map(drop),
+            Mode::Incremental => UpsertTask { cleanse, increments: &increments, deleted }.stage(&area).map(drop),
+        })?;
         Ok(self.lake.staged(&followed.schema, &area)?.files())
     }
 

@@ -170,7 +170,8 @@ impl Run {
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
         self.options.interrupt.check()?;
-        let histories = Arc::new(Histories::new(last.clone(), &step.batches, &self.options.accept_shrink));
+        let histories =
+            Arc::new(Histories::new(last.clone(), &self.options.pipeline, &step.batches, &self.options.accept_shrink));
         builder.histories = Arc::clone(&histories);
         self.guards(last.as_deref(), &current, results)?;
         if !self.options.resume {

@@ -45,6 +45,7 @@ fn release(exports: &[(u32, &str)]) -> Release {
         batches: BTreeMap::new(),
         history: BTreeMap::from([(history_name().to_string(), snapshots)]),
         rolled_back_to: None,
+        pipeline_key: None,
     }
 }
 
@@ -53,7 +54,7 @@ fn histories(last: Option<Release>, in_bronze: &[(u32, &str)]) -> Histories {
     Histories {
         last: last.map(Arc::new),
         by_date: BTreeMap::from([("bronze.people".parse().unwrap(), by_date)]),
-        accept_shrink: BTreeSet::new(),
+        ..Histories::default()
     }
 }
 
