@@ -130,7 +130,8 @@ fn increments_update_delete_and_bring_back() {
     assert_eq!(table(&project, "silver.lodgers", &["id"]), ["1", "2", "3"]);
     let results = project.last_results("acme");
     let lodgers = &results["tables"]["silver.lodgers"];
-    let expected = json!({"rows_in": 13, "rows_out": 3, "duplicates": 0, "rejected": 1, "further": 0, "filtered": 1});
+    let expected = json!({"rows_in": 13, "rows_out": 3, "duplicates": 0, "rejected": 1, "further": 0, "filtered": 1,
+                          "excluded": 0});
     assert_eq!(lodgers["sums"], expected);
     assert_eq!(lodgers["upserts"]["total"], upserts([5, 1, 1, 2, 2]));
     // Queries over bronze see all increments, and bronze is counted so.

@@ -22,6 +22,7 @@ mod models;
 mod night;
 mod nights;
 mod pipeline;
+mod plans;
 mod project;
 mod reading;
 mod rows;

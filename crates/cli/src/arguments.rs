@@ -108,6 +108,12 @@ pub(crate) enum Command {
     Generate(GenerateArguments),
     /// Take in what arrived, build all layers and publish them
     Run(RunArguments),
+    /// Show what a run would do and why, without doing it
+    ///
+    /// Reads what arrived as a run does and writes nothing to the lake: which files would be taken in, which tables would
+    /// be built and which would not, how their columns change, and what would stop the run. As a table only what would
+    /// be done is listed, as CSV and JSON every table.
+    Plan(PlanArguments),
     /// List a customer's published tables
     Ls(ReadArguments),
     /// Show a table's columns and first rows
@@ -245,6 +251,16 @@ pub(crate) struct RunArguments {
     pub resume: bool,
     #[command(flatten)]
     pub place: PlaceArguments,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// How the plan is written to standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Options of `vacuum`.

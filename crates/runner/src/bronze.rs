@@ -88,14 +88,7 @@ pub(crate) async fn take_in(
     let ledger = lake.ledger()?;
     let discovery = discover(drop.folder, pipeline.sources.values(), drop.arrival, options.now)?;
     let (mut staged, cause) = stage_all(lake, pipeline, &discovery, &published, &ledger, options);
-    let not_taken = staged.iter_mut().map(|source| std::mem::take(&mut source.not_taken)).collect::<Vec<_>>();
-    step.unclaimed = discovery.unclaimed;
-    step.waiting = discovery.waiting;
-    step.refused = discovery.refused;
-    for not_taken in not_taken {
-        step.waiting.extend(not_taken.waiting);
-        step.refused.extend(not_taken.refused);
-    }
+    step.leave(discovery, &mut staged);
     let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
     let cause = cause.or_else(|| interrupt.check().err());
     if let Some(cause) = cause {
@@ -114,6 +107,31 @@ pub(crate) async fn take_in(
         step.add(source, before);
     }
     Ok(())
+}
+
+/// Looks at what is new as [`take_in`] does, and leaves the lake as it is: what is staged is staged in `scratch`. A
+/// failure is what would stop a run.
+pub(crate) async fn look(
+    lake: Option<&Lake>,
+    scratch: &Lake,
+    pipeline: &Pipeline,
+    drop: &Drop<'_>,
+    options: &IngestOptions,
+    step: &mut BronzeStep,
+) -> Result<(), Cause> {
+    let (published, ledger) = match lake {
+        Some(lake) => (published(lake, pipeline).await?, lake.ledger()?),
+        None => (Published::new(), Vec::new()),
+    };
+    let discovery = discover(drop.folder, pipeline.sources.values(), drop.arrival, options.now)?;
+    let (mut staged, cause) = stage_all(scratch, pipeline, &discovery, &published, &ledger, options);
+    step.leave(discovery, &mut staged);
+    let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
+    for source in staged {
+        let before = published.get(&source.source.name).and_then(Option::as_ref);
+        step.add(source, before);
+    }
+    cause.map_or(Ok(()), Err)
 }
 
 type Published = BTreeMap<TableName, Option<PublishedTable>>;
@@ -265,6 +283,18 @@ pub(crate) async fn retire(
 }
 
 impl BronzeStep {
+    /// Files that are left alone.
+    fn leave(&mut self, discovery: Discovery, staged: &mut [StagedSource<'_>]) {
+        self.unclaimed = discovery.unclaimed;
+        self.waiting = discovery.waiting;
+        self.refused = discovery.refused;
+        for source in staged {
+            let not_taken = std::mem::take(&mut source.not_taken);
+            self.waiting.extend(not_taken.waiting);
+            self.refused.extend(not_taken.refused);
+        }
+    }
+
     fn add(&mut self, source: StagedSource<'_>, published: Option<&PublishedTable>) {
         let name = source.source.name.clone();
         let waits = self.waiting.iter().any(|file| file.source == name.table);

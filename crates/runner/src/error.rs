@@ -108,6 +108,12 @@ pub enum Cause {
         /// Why.
         source: Box<Cause>,
     },
+    /// There is no folder for what a plan reads.
+    #[error("cannot make a folder for temporary files: {source}")]
+    Scratch {
+        /// Why.
+        source: std::io::Error,
+    },
     /// Somebody asked the run to stop.
     #[error("the run was interrupted; silver and gold are as before, bronze has what was taken in by then")]
     Interrupted,
@@ -226,6 +232,7 @@ impl RunError {
             Cause::Unrecorded { .. } => {
                 Some("the tables are complete; see to the lake's disk before the next run".to_owned())
             }
+            Cause::Scratch { .. } => Some("TMPDIR names the folder".to_owned()),
             Cause::Interrupted => Some("run it again: it goes on with what is in bronze".to_owned()),
             Cause::NoRelease { .. } => Some("publish one with 'medallion run'".to_owned()),
             Cause::NoRejects { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),

@@ -388,12 +388,17 @@ fn input<'a>(inputs: &'a Inputs, table: &TableName, name: &TableName) -> Result<
 }
 
 /// What a table is built from; for findings also what the hierarchies were built from.
-fn inputs(pipeline: &Pipeline, table: &Table, ready: &Ready) -> Ready {
-    let mut wanted: BTreeSet<&TableName> = table.inputs.iter().collect();
+pub(crate) fn input_names<'a>(pipeline: &'a Pipeline, table: &'a Table) -> BTreeSet<&'a TableName> {
+    let mut names: BTreeSet<&TableName> = table.inputs.iter().collect();
     if let Definition::Findings(findings) = &table.definition {
         let hierarchies = findings.hierarchies.iter().filter_map(|name| pipeline.table(name));
-        wanted.extend(hierarchies.flat_map(|hierarchy| &hierarchy.inputs));
+        names.extend(hierarchies.flat_map(|hierarchy| &hierarchy.inputs));
     }
+    names
+}
+
+fn inputs(pipeline: &Pipeline, table: &Table, ready: &Ready) -> Ready {
+    let wanted = input_names(pipeline, table);
     let wanted = ready.iter().filter(|(name, _)| wanted.contains(name));
     wanted.map(|(name, input)| (name.clone(), input.clone())).collect()
 }

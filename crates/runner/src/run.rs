@@ -27,7 +27,7 @@ use crate::history::Histories;
 use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
 use crate::rejects;
-use crate::results::{RunResults, SCHEMA, Status};
+use crate::results::{RunResults, SCHEMA, Status, TableResult};
 use crate::rollback::check_newer;
 use crate::schema_guard;
 use crate::telling::Teller;
@@ -67,16 +67,7 @@ pub struct RunOptions {
 /// If the customer could not be published.
 pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<RunResults, RunError> {
     let failed = |cause: Cause| RunError { customer: options.customer.id.clone(), cause };
-    let now = Utc::now();
-    let run = Run {
-        options: options.clone(),
-        started: Instant::now(),
-        run_id: run_id(now, options.customer.id.as_str()),
-        now,
-        as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
-        pipeline_key: pipeline_key(&options.pipeline),
-        listener,
-    };
+    let run = Run::new(options, listener);
     let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
         .map_err(|error| failed(error.into()))?;
     let lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
@@ -116,18 +107,33 @@ fn write_results(lake: &Lake, results: &RunResults) -> Result<(), Cause> {
     Ok(())
 }
 
-struct Run {
+/// One run of a customer.
+pub(crate) struct Run {
     options: RunOptions,
     run_id: String,
     /// When it began by a clock that is never set.
     started: Instant,
     now: DateTime<Utc>,
-    as_of: NaiveDate,
+    pub(crate) as_of: NaiveDate,
     pipeline_key: String,
     listener: Arc<dyn Listener>,
 }
 
 impl Run {
+    /// A run that begins now.
+    pub(crate) fn new(options: &RunOptions, listener: Arc<dyn Listener>) -> Self {
+        let now = Utc::now();
+        Self {
+            options: options.clone(),
+            started: Instant::now(),
+            run_id: run_id(now, options.customer.id.as_str()),
+            now,
+            as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
+            pipeline_key: pipeline_key(&options.pipeline),
+            listener,
+        }
+    }
+
     async fn to_the_end(&self, lake: &Lake) -> Result<RunResults, Cause> {
         let mut results = self.results();
         let outcome = self.carry_out(lake, &mut results).await;
@@ -173,7 +179,7 @@ impl Run {
         let histories =
             Arc::new(Histories::new(last.clone(), &self.options.pipeline, &step.batches, &self.options.accept_shrink));
         builder.histories = Arc::clone(&histories);
-        self.guards(last.as_deref(), &current, results)?;
+        self.guards(last.as_deref(), &current, &results.tables)?;
         if !self.options.resume {
             check_newer(lake, last.as_deref(), &current)?;
         }
@@ -247,19 +253,23 @@ impl Run {
         release.is_some_and(|release| release.pipeline_key.as_ref() == Some(&self.pipeline_key))
     }
 
-    fn ingest(&self) -> IngestOptions {
+    /// Where the customer's files arrive.
+    pub(crate) fn drop(&self) -> Drop<'_> {
+        Drop { folder: &self.options.customer.source, arrival: &self.options.customer.arrival }
+    }
+
+    pub(crate) fn ingest(&self) -> IngestOptions {
         let limits = self.options.customer.arrival.limits.clone();
         IngestOptions { run_id: self.run_id.clone(), now: self.now, limits }
     }
 
     async fn take_in(&self, lake: &Lake, results: &mut RunResults) -> Result<BronzeStep, Cause> {
         let started = Instant::now();
-        let (pipeline, customer) = (&self.options.pipeline, &self.options.customer);
+        let pipeline = &self.options.pipeline;
         self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
-        let drop = Drop { folder: &customer.source, arrival: &customer.arrival };
         let mut step = BronzeStep::default();
         let interrupt = &self.options.interrupt;
-        let taken_in = bronze::take_in(lake, pipeline, &drop, &self.ingest(), interrupt, &mut step).await;
+        let taken_in = bronze::take_in(lake, pipeline, &self.drop(), &self.ingest(), interrupt, &mut step).await;
         results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
         self.teller().bronze(&step);
         results.unclaimed_files = std::mem::take(&mut step.unclaimed);
@@ -316,7 +326,7 @@ impl Run {
         }
     }
 
-    fn builder(&self, lake: &Lake, last: Option<Arc<Release>>) -> Result<Builder, Cause> {
+    pub(crate) fn builder(&self, lake: &Lake, last: Option<Arc<Release>>) -> Result<Builder, Cause> {
         Ok(Builder {
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
@@ -363,11 +373,11 @@ impl Run {
     }
 
     /// Checks what is current before anything is built from it.
-    fn guards(
+    pub(crate) fn guards(
         &self,
         last: Option<&Release>,
         current: &BTreeMap<TableName, CurrentBatch>,
-        results: &RunResults,
+        results: &BTreeMap<TableName, TableResult>,
     ) -> Result<(), Cause> {
         let guards = Guards {
             pipeline: &self.options.pipeline,
@@ -375,7 +385,7 @@ impl Run {
             accept_shrink: &self.options.accept_shrink,
             as_of: self.as_of,
         };
-        guards.check(current, &results.tables)
+        guards.check(current, results)
     }
 
     /// What cannot be put away is a nuisance, not a failure: it is known the next night.

@@ -4,6 +4,7 @@ mod generate;
 mod history;
 mod init;
 mod optimize;
+mod plan;
 mod read;
 mod rejects;
 mod run;
@@ -24,6 +25,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit,
         Command::Init { folder } => init::init(&folder, console),
         Command::Generate(generate) => generate::generate(&generate),
         Command::Run(run) => run::run(&global, &run, console).await,
+        Command::Plan(arguments) => plan::show(&global, &arguments, console).await,
         Command::Ls(read) => read::list(&global, &read).await,
         Command::Show { table, read } => read::show(&global, &read, &table).await,
         Command::Query { sql, read } => read::query(&global, &read, &sql).await,

@@ -49,7 +49,7 @@ async fn a_release_names_its_tables_and_their_logs_name_the_release() {
         batches: publication("run-2", vec![]).batches,
         history: publication("run-2", vec![]).history,
         rolled_back_to: None,
-        pipeline_key: None,
+        pipeline_key: Some("5e".repeat(32)),
     };
     assert_eq!((&second, lake.latest_release().unwrap().as_ref()), (&expected, Some(&expected)));
     assert_eq!(lake.releases().unwrap(), [first, second]);
