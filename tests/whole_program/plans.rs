@@ -118,5 +118,5 @@ fn a_plan_says_what_would_stop_the_run() {
     assert!(!answer.messages.contains("would stop"), "{}", answer.messages);
 
     fs::write(&sql, query.replace("audience_name", "audiance_name")).unwrap();
-    project.ask("plan", "acme", &options).exits(2).says(&["gold/dim_audience.sql", "audiance_name"]);
+    project.ask("plan", "acme", &options).exits(2).says(&["gold.dim_audience (line ", "audiance_name"]);
 }

@@ -12,6 +12,7 @@ use medallion_silver::Increment;
 use medallion_silver::rejects::Stage;
 use rayon::prelude::*;
 use serde_json::json;
+use tokio::task::JoinError;
 
 use crate::arriving::{Arriving, StagedSource};
 use crate::batch::{Batches, Content, files_of};
@@ -137,9 +138,12 @@ pub(crate) async fn look(
 type Published = BTreeMap<TableName, Option<PublishedTable>>;
 
 async fn published(lake: &Lake, pipeline: &Pipeline) -> Result<Published, Cause> {
+    // Reading a log is computing; tasks of their own use all threads.
     let reads = pipeline.sources.values().map(|source| async {
-        let published = lake.published(&source.name, None).await?;
-        Ok((source.name.clone(), published))
+        let (lake, name) = (lake.clone(), source.name.clone());
+        let read = tokio::spawn(async move { lake.published(&name, None).await });
+        let failed = |error: JoinError| Cause::Worker { table: source.name.to_string(), message: error.to_string() };
+        Ok((source.name.clone(), read.await.map_err(failed)??))
     });
     all(reads).await.map(|tables| tables.into_iter().collect())
 }

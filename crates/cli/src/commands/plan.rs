@@ -39,16 +39,16 @@ fn write(customer: &str, plan: &RunPlan, format: Format) -> Result<(), Failure> 
     }
     if format == Format::Table {
         let count = |action| plan.steps.iter().filter(|step| step.action == action).count();
-        let release =
-            plan.release.map_or("no release yet".to_owned(), |release| format!("the last release is {release}"));
+        let release = plan.release.map_or("there is no release yet".to_owned(), |release| {
+            let seconds = plan.seconds();
+            format!("the last release is {release}; these tables took {seconds:.2} s of work when they were built last")
+        });
         output::write(&format!(
-            "customer {customer}, as of {}: {} tables to build, {} to skip, {} sources to take in; {release}; last time \
-             these tables took {:.2} s of work\n",
+            "customer {customer}, as of {}: {} tables to build, {} to skip, {} sources to take in; {release}\n",
             plan.as_of,
             count(Action::Build),
             count(Action::Skip),
             count(Action::Take),
-            plan.seconds()
         ))?;
     }
     listing.write(format)
