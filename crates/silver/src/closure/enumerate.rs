@@ -1,6 +1,10 @@
 //! The rows of the closure: first how many there are, then the rows themselves.
 
+use std::convert::Infallible;
 use std::mem;
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::components::Bounds;
 use super::graph::{LabelledParent, ParentGraph};
@@ -9,6 +13,12 @@ use super::{ClosureError, Hierarchy, Limits, RelationshipBatch};
 
 /// Rows per batch: large enough to make handing out cheap, small enough to stay in the processor's cache.
 const BATCH_ROWS: usize = 8192;
+/// Rows of a span: enough to be worth a thread's while.
+const SPAN_ROWS: u64 = 8 * BATCH_ROWS as u64;
+/// Spans that are made before they are handed out, for each thread.
+const SPANS_PER_THREAD: usize = 4;
+/// A child with more rows is handed out batch by batch as they are found.
+const MOST_ROWS_KEPT: u64 = 1 << 18;
 
 impl Hierarchy {
     /// Hands out all relationships in batches, ordered by child, depth, ancestor and label. Returns their number.
@@ -23,7 +33,7 @@ impl Hierarchy {
     ) -> Result<u64, ClosureError<E>> {
         let limit = limits.max_relationships;
         self.stay_within(limit).map_err(|at_least| ClosureError::TooMany { limit, at_least })?;
-        self.write_rows(Writer::new(emit)).map_err(ClosureError::Emit)
+        self.write_rows(emit).map_err(ClosureError::Emit)
     }
 
     /// Fails with a number of relationships above the limit. The condensation alone decides for trees, chains and
@@ -95,7 +105,7 @@ impl Hierarchy {
         labels.read(&self.graph, index);
         let counted = search.levels(index, labels, |_, level| {
             rows += level.len() as u64;
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Infallible>(())
         });
         match counted {
             Ok(()) => rows,
@@ -103,10 +113,68 @@ impl Hierarchy {
         }
     }
 
-    fn write_rows<E, F: FnMut(RelationshipBatch) -> Result<(), E>>(&self, mut writer: Writer<F>) -> Result<u64, E> {
+    /// Several spans of children at a time, each on whatever thread is free, and their rows in order.
+    fn write_rows<E>(&self, mut emit: impl FnMut(RelationshipBatch) -> Result<(), E>) -> Result<u64, E> {
+        let at_once = rayon::current_num_threads() * SPANS_PER_THREAD;
+        let mut spans = self.spans().peekable();
+        let mut written = 0;
+        loop {
+            let is_kept = |span: &Span| span.rows <= MOST_ROWS_KEPT;
+            let some: Vec<Span> = std::iter::from_fn(|| spans.next_if(is_kept)).take(at_once).collect();
+            if some.is_empty() {
+                let Some(span) = spans.next() else { return Ok(written) };
+                written += self.write_span(span.children, &mut Tools::default(), Writer::new(&mut emit))?;
+            }
+            let made = some.into_par_iter().map_init(Tools::default, |tools, span| self.batches(span.children, tools));
+            let made: Vec<Vec<RelationshipBatch>> = made.collect();
+            for batch in made.into_iter().flatten() {
+                written += batch.len() as u64;
+                emit(batch)?;
+            }
+        }
+    }
+
+    /// Children one after another, as many as have [`SPAN_ROWS`] rows at most, or one that alone may have more.
+    fn spans(&self) -> impl Iterator<Item = Span> + '_ {
         let mut labels = Labels::default();
-        let mut search = Search::new(&self.graph);
-        for index in self.graph.indices() {
+        let mut rows = self.graph.indices().map(move |index| {
+            let bounds = self.components.bounds_of_index(index);
+            self.rows(index, bounds.most, &mut labels).1
+        });
+        let (mut next, mut end) = (rows.next(), 0);
+        std::iter::from_fn(move || {
+            let (begin, mut sum) = (end, next?);
+            end += 1;
+            next = rows.next();
+            while let Some(further) = next.filter(|further| sum.saturating_add(*further) <= SPAN_ROWS) {
+                sum += further;
+                end += 1;
+                next = rows.next();
+            }
+            Some(Span { children: begin..end, rows: sum })
+        })
+    }
+
+    /// All rows of a span.
+    fn batches<'graph>(&'graph self, children: Range<u32>, tools: &mut Tools<'graph>) -> Vec<RelationshipBatch> {
+        let mut batches = Vec::new();
+        let keep = |batch| {
+            batches.push(batch);
+            Ok::<(), Infallible>(())
+        };
+        match self.write_span(children, tools, Writer::new(keep)) {
+            Ok(_) => batches,
+            Err(never) => match never {},
+        }
+    }
+
+    fn write_span<'graph, E, F: FnMut(RelationshipBatch) -> Result<(), E>>(
+        &'graph self,
+        children: Range<u32>,
+        tools: &mut Tools<'graph>,
+        mut writer: Writer<F>,
+    ) -> Result<u64, E> {
+        for index in children {
             let child = self.graph.id(index);
             writer.push(child, child, 0, None)?;
             let bounds = self.components.bounds_of_index(index);
@@ -114,8 +182,9 @@ impl Hierarchy {
                 writer.push_line(&self.graph, index, (bounds.least - 1) as usize)?;
                 continue;
             }
+            let Tools { labels, search } = tools;
             labels.read(&self.graph, index);
-            search.levels(index, &labels, |depth, level| {
+            search.get_or_insert_with(|| Search::new(&self.graph)).levels(index, labels, |depth, level| {
                 for &reached in level {
                     for &label in labels.of(reached) {
                         writer.push(child, self.graph.id(reached.0), depth, label)?;
@@ -126,6 +195,20 @@ impl Hierarchy {
         }
         writer.finish()
     }
+}
+
+/// Children whose rows are made together.
+struct Span {
+    children: Range<u32>,
+    /// So many rows they have at most.
+    rows: u64,
+}
+
+/// What searching needs, made once for several spans, and only where there is something to search.
+#[derive(Default)]
+struct Tools<'graph> {
+    labels: Labels,
+    search: Option<Search<'graph>>,
 }
 
 /// Collects rows and hands them out by the batch.

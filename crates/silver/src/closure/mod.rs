@@ -8,7 +8,7 @@
 //!             └─> findings.rs     cycles, parents who are not nodes, several parents, outliers, wrong paths
 //! ```
 //!
-//! The module is pure: no tables, no files. Memory is a few dozen bytes per id and edge plus one batch of rows.
+//! The module is pure: no tables, no files. Memory is a few dozen bytes per id and edge plus some batches of rows.
 //!
 //! Where the ancestors of an id form a single line (or a line into a simple cycle), the closure walks up that line.
 //! Only ids with several parents somewhere above them, or with a knot of cycles, need a search. Both cost work per
