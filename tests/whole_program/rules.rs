@@ -50,6 +50,27 @@ fn rebuilt(project: &Project) -> Vec<String> {
     built.map(|(name, _)| name.clone()).collect()
 }
 
+/// Rule 9, which the built-in pipeline declares nowhere: of the five records two are the same, and two have no date.
+#[test]
+fn a_date_key_stands_beside_its_timestamp_and_is_never_missing() {
+    let project = acme("");
+    let site = project.path("site");
+    project.medallion(["init", site.to_str().unwrap()]).exits(0);
+    let pipeline = site.join("pipelines/totara");
+    let definition = pipeline.join("silver/scorm.toml");
+    let text = fs::read_to_string(&definition).unwrap();
+    let declared = text.replacen("name = \"sco_start_date\"\n", "name = \"sco_start_date\"\ndate_key = true\n", 1);
+    assert_ne!(text, declared);
+    fs::write(&definition, declared).unwrap();
+    project.ask("run", "acme", &["--as-of", AS_OF, "--pipeline", pipeline.to_str().unwrap()]).exits(0);
+    let sql = "SELECT sco_start_date_date AS day, count(*) AS records FROM silver.scorm GROUP BY 1 ORDER BY 1";
+    let answer = project.ask("query", "acme", &["--format", "csv", sql]).exits(0);
+    assert_eq!(answer.output, "day,records\n1900-01-01,2\n2024-06-01,1\n2024-06-02,1\n");
+    let rules = project.last_results("acme")["tables"]["silver.scorm"]["rules"].clone();
+    let counted = rules.as_array().unwrap().iter().find(|rule| rule["rule"] == "date_key").unwrap().clone();
+    assert_eq!((&counted["rows"], &counted["column"]), (&2.into(), &"sco_start_date_date".into()));
+}
+
 #[test]
 fn a_row_that_two_tables_set_aside_counts_once() {
     let project = Case::published("silver_overrides");
