@@ -96,7 +96,7 @@ fn a_plan_says_what_would_stop_the_run() {
     let positions = fs::read(&required).unwrap();
     fs::remove_file(&required).unwrap();
     let answer = project.ask("plan", "acme", &["--as-of", AS_OF]).exits(0);
-    answer.says(&["customer acme: a run would stop", "positions"]);
+    answer.says(&["a run would stop: customer acme", "positions"]);
     fs::write(&required, positions).unwrap();
     project.run("acme", AS_OF).exits(0);
 
@@ -111,7 +111,12 @@ fn a_plan_says_what_would_stop_the_run() {
     fs::write(&sql, query.replace("member_count", "members")).unwrap();
     let options = ["--as-of", AS_OF, "--pipeline", pipeline.to_str().unwrap()];
     let answer = project.ask("plan", "acme", &options).exits(0);
-    let answer = answer.says(&["a run would stop", "gold.dim_audience: column 'member_count' is removed"]);
+    let answer = answer.says(&[
+        "a run would stop",
+        "gold.dim_audience: column 'member_count' is removed",
+        "hint: ",
+        "--accept-schema",
+    ]);
     assert!(answer.output.contains("column 'members' is added"), "{}", answer.output);
     let accepted = [&options[..], &["--accept-schema", "gold.dim_audience"]].concat();
     let answer = project.ask("plan", "acme", &accepted).exits(0);

@@ -35,7 +35,7 @@ pub struct RunPlan {
     /// Sources, then tables in building order.
     pub steps: Vec<PlannedStep>,
     /// Why the run would end before it publishes.
-    pub stops: Vec<Cause>,
+    pub stops: Vec<RunError>,
 }
 
 impl RunPlan {
@@ -116,6 +116,8 @@ async fn plan_run(options: &RunOptions) -> Result<RunPlan, Cause> {
     let mut steps = sources(&step);
     let planner = Planner { builder: &builder, last: last.as_deref(), current: &current, seconds: &seconds };
     steps.extend(planner.tables(lake.as_ref(), &options.accept_schema, &mut stops).await?);
+    let stopped = |cause| RunError { customer: options.customer.id.clone(), cause };
+    let stops = stops.into_iter().map(stopped).collect();
     Ok(RunPlan { as_of: run.as_of, release: last.map(|last| last.release), steps, stops })
 }
 

@@ -20,8 +20,9 @@ pub(crate) async fn show(
         let customer = options.customer.id.as_str();
         let planned = plan(&options).await?;
         write(customer, &planned, arguments.format)?;
-        for cause in &planned.stops {
-            console.note(&format!("customer {customer}: a run would stop: {cause}"));
+        for stop in &planned.stops {
+            let hint = stop.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            console.note(&format!("a run would stop: {stop}{hint}"));
         }
     }
     Ok(Exit::Done)

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::commit::{CommitInfo, CommitMode};
 use crate::release::{Release, ReleasedTable};
-use crate::testing::{FaultyGate, example_schema, lake, write_example, write_years};
+use crate::testing::{FaultyGate, copy_folder, example_schema, lake, write_example, write_years};
 
 fn schema(layer: Layer, table: &str) -> TableSchema {
     let name = TableName::new(layer, table);
@@ -395,19 +395,6 @@ async fn survive(full: &Path, at: usize, lasting: bool, expected: &[String]) {
     }
     lake.vacuum(&keep(2)).await.unwrap();
     assert_eq!(found(&lake, ""), expected, "fault {at}, lasting: {lasting}");
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let copy = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            fs::create_dir(&copy).unwrap();
-            copy_folder(&path, &copy);
-        } else {
-            fs::copy(&path, &copy).unwrap();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
