@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use medallion_pipeline::Deleted;
+use medallion_pipeline::definition::{Excluded, ExcludedValue};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -154,6 +155,28 @@ fn a_row_that_does_not_belong_to_the_table_any_more_leaves_it() {
     let after = increments("id|part|boss|gone", silver, &flagged);
     assert_eq!(after.rows, ["2|4|-"], "the key is both columns");
     assert_eq!(of_batches(&after), [[2, 0, 0, 0, 0], [0, 0, 0, 1, 1]].map(upserts));
+}
+
+/// Like a row that `where` leaves out; each is counted by what left it out, unless it takes its key out of the table.
+#[test]
+fn a_row_that_the_customer_excludes_takes_its_key_out_of_the_table() {
+    let silver = r#"
+        key = ["id"]
+        where = "status IS NOT NULL"
+        columns = [{ name = "id", type = "long" }, { name = "status", type = "text" }]
+    "#;
+    let batches: [&[&str]; 3] =
+        [&["1|live", "2|test", "3|live"], &["1|test", "2|test", "3|live"], &["1|live", "3|-", "4|test"]];
+    let mut things = batches.iter().fold(Things::new("id|status", silver), |things, lines| things.file(lines));
+    let Definition::Cleanse(definition) = &mut things.table.definition else { panic!("{:?}", things.table) };
+    let values = vec![ExcludedValue::Text("test".to_owned())];
+    definition.exclude = vec![Excluded { column: "status".to_owned(), values }];
+    let after = after(&things, &[1, 1, 1]).unwrap();
+    assert_eq!(after.rows, ["1|live"]);
+    assert_eq!(of_batches(&after), [[2, 0, 0, 0, 0], [0, 0, 1, 1, 0], [1, 0, 0, 1, 0]].map(upserts));
+    // Excluded are 2, twice, and 4; what took 1 and 3 out is counted as deleted.
+    let expected = Sums { rows_in: 9, rows_out: 1, excluded: 3, ..Sums::default() };
+    assert_eq!(after.report.cleansed.sums, expected);
 }
 
 #[test]
