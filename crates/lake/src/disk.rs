@@ -9,16 +9,50 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use crate::gate::{Gate, Operation};
+use crate::mirror::Mirror;
 
-/// The local disk behind a gate.
+/// The local disk behind a gate, or the local copy of what is in object storage.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
     gate: Arc<dyn Gate>,
+    mirror: Option<Arc<Mirror>>,
 }
 
 impl Disk {
     pub(crate) fn new(gate: Arc<dyn Gate>) -> Self {
-        Self { gate }
+        Self { gate, mirror: None }
+    }
+
+    /// A disk whose files are those of a mirror: what is brought to the disk goes into its bucket.
+    pub(crate) fn over(gate: Arc<dyn Gate>, mirror: Arc<Mirror>) -> Self {
+        Self { gate, mirror: Some(mirror) }
+    }
+
+    pub(crate) fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_deref()
+    }
+
+    /// Sees to it that a file has its content, which may still be in object storage only.
+    pub(crate) fn bring(&self, path: &Path) -> io::Result<()> {
+        self.mirror().map_or(Ok(()), |mirror| mirror.fetch(path))
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.bring(path)?;
+        File::open(path)
+    }
+
+    /// The content of a file.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.bring(path)?;
+        fs::read(path)
+    }
+
+    /// The content of a file that is text.
+    pub(crate) fn read_to_string(&self, path: &Path) -> io::Result<String> {
+        self.bring(path)?;
+        fs::read_to_string(path)
     }
 
     pub(crate) fn gate(&self) -> &Arc<dyn Gate> {
@@ -62,6 +96,10 @@ impl Disk {
 
     /// Writes a file that must not exist yet; fails with [`ErrorKind::AlreadyExists`] if it does.
     pub(crate) fn create_new(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        if let Some(mirror) = self.mirror() {
+            self.pass_writing(path)?;
+            return mirror.create_new(path, content.concat().into());
+        }
         let file = self.written(path, content)?;
         self.make_visible(path, file, |file| file.persist_noclobber(path))?;
         self.sync_folder(parent(path)).inspect_err(|_| {
@@ -73,15 +111,42 @@ impl Disk {
     /// Writes a file, in place of an older one if there is one. After an error it is the old one, unless only its
     /// name could not be brought to the disk.
     pub(crate) fn replace(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        if let Some(mirror) = self.mirror() {
+            self.pass_writing(path)?;
+            return mirror.replace(path, content.concat().into());
+        }
         let file = self.written(path, content)?;
         self.make_visible(path, file, |file| file.persist(path))?;
         self.sync_folder(parent(path))
+    }
+
+    /// Like [`Disk::replace`], with a file and its folder that only the owner can read.
+    pub(crate) fn replace_private(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        if self.mirror.is_some() {
+            return self.replace(path, content);
+        }
+        let folder = parent(path);
+        if self.make_folder(folder)? {
+            restrict(folder, 0o700)?;
+        }
+        let file = self.written(path, content)?;
+        restrict(file.path(), 0o600)?;
+        self.make_visible(path, file, |file| file.persist(path))?;
+        self.sync_folder(folder)
     }
 
     /// Adds whole lines to a file, or makes it. A last line without its end, which a crash left, is cut off first.
     /// After an error the lines are not there, unless the disk does not even let them be cut off again.
     pub(crate) fn append_lines(&self, path: &Path, lines: &[u8]) -> io::Result<()> {
         self.pass(Operation::Append, path)?;
+        if let Some(mirror) = self.mirror() {
+            let mut content = match self.read(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+                found => found?,
+            };
+            content.extend_from_slice(lines);
+            return mirror.replace_known(path, content.into());
+        }
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let (length, whole) = (file.metadata()?.len(), whole_lines(&mut file)?);
         if whole < length {
@@ -102,25 +167,35 @@ impl Disk {
     /// Waits until a file written by somebody else is on the disk.
     pub(crate) fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.pass(Operation::Sync, path)?;
-        File::open(path)?.sync_all()
+        match self.mirror() {
+            Some(mirror) => mirror.upload(path),
+            None => File::open(path)?.sync_all(),
+        }
     }
 
     /// Waits until the names in a folder are on the disk.
     pub(crate) fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.pass(Operation::SyncFolder, path)?;
-        sync_names(path)
+        if self.mirror.is_some() { Ok(()) } else { sync_names(path) }
     }
 
     /// Removes a folder with all it contains; links in it are removed, not followed.
     pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
         self.pass(Operation::Remove, path)?;
+        self.mirror().map_or(Ok(()), |mirror| mirror.remove(path))?;
         fs::remove_dir_all(path)
     }
 
     /// Removes a file; after a power loss it may be there again.
     pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.pass(Operation::Remove, path)?;
+        self.mirror().map_or(Ok(()), |mirror| mirror.remove(path))?;
         fs::remove_file(path)
+    }
+
+    /// The steps in which a file is written and gets its name; object storage takes them in one.
+    fn pass_writing(&self, path: &Path) -> io::Result<()> {
+        [Operation::Write, Operation::Rename].into_iter().try_for_each(|step| self.pass(step, path))
     }
 
     /// Cuts a file to its first `length` bytes, for good.
@@ -199,6 +274,18 @@ fn sync_names(folder: &Path) -> io::Result<()> {
 /// Folders cannot be synced here; the file system orders names itself.
 #[cfg(not(unix))]
 fn sync_names(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Lets only the owner do what the mode says.
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+/// Who may read a file is inherited from its folder here.
+#[cfg(not(unix))]
+fn restrict(_path: &Path, _mode: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -7,18 +7,32 @@ use deltalake::DeltaTableError;
 use medallion_pipeline::TableName;
 use parquet::errors::ParquetError;
 
+use crate::bucket::BucketError;
 use crate::lock::LockHolder;
+use crate::mirror::shown;
+use crate::object_lock::LockLost;
 
 /// A lake that cannot do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// The lake is on storage this build does not know.
-    #[error("the lake '{location}' cannot be opened: this build knows local lakes only, not '{scheme}'")]
+    #[error(
+        "the lake '{location}' cannot be opened: '{scheme}' is no storage that is known, expected a path or a URL with \
+         s3, gs, az, abfs or file"
+    )]
     UnknownScheme {
         /// The location without credentials.
         location: String,
         /// Its scheme.
         scheme: String,
+    },
+    /// The lake is on object storage that cannot be spoken with as things are.
+    #[error("the lake '{location}' cannot be opened: {problem}")]
+    Storage {
+        /// The location without credentials.
+        location: String,
+        /// What stands in the way.
+        problem: String,
     },
     /// The location is not a path and not a URL of one.
     #[error("the lake '{location}' cannot be opened: expected the path of a folder or a file:// URL of one")]
@@ -59,7 +73,7 @@ pub enum LakeError {
         table: TableName,
     },
     /// Nothing has been published for the customer.
-    #[error("customer '{customer}' has no tables in this lake: {} does not exist", path.display())]
+    #[error("customer '{customer}' has no tables in this lake: {} does not exist", shown(path))]
     NoCustomer {
         /// The customer.
         customer: String,
@@ -67,7 +81,7 @@ pub enum LakeError {
         path: PathBuf,
     },
     /// A link could lead out of the customer's folder.
-    #[error("customer '{customer}': {} is a symbolic link, and a lake must not contain any", path.display())]
+    #[error("customer '{customer}': {} is a symbolic link, and a lake must not contain any", shown(path))]
     Linked {
         /// The customer.
         customer: String,
@@ -75,7 +89,7 @@ pub enum LakeError {
         path: PathBuf,
     },
     /// Another run writes to the customer.
-    #[error("customer '{customer}' is held by {}; its lock is {}", holder_text(holder.as_deref()), path.display())]
+    #[error("customer '{customer}' is held by {}; its lock is {}", holder_text(holder.as_deref()), shown(path))]
     Held {
         /// The customer.
         customer: String,
@@ -85,7 +99,7 @@ pub enum LakeError {
         holder: Option<Box<LockHolder>>,
     },
     /// A file or folder of the lake cannot be read or written.
-    #[error("customer '{customer}': cannot {action} {}: {source}", path.display())]
+    #[error("customer '{customer}': cannot {action} {}: {source}", shown(path))]
     Io {
         /// The customer.
         customer: String,
@@ -97,7 +111,7 @@ pub enum LakeError {
         source: io::Error,
     },
     /// A staged file is not readable as Parquet.
-    #[error("customer '{customer}', table {table}: {} is not a readable Parquet file: {source}", path.display())]
+    #[error("customer '{customer}', table {table}: {} is not a readable Parquet file: {source}", shown(path))]
     Footer {
         /// The customer.
         customer: String,
@@ -109,7 +123,7 @@ pub enum LakeError {
         source: ParquetError,
     },
     /// A staged file does not have the table's columns.
-    #[error("customer '{customer}', table {table}: {} has not the table's columns: {differences}", path.display())]
+    #[error("customer '{customer}', table {table}: {} has not the table's columns: {differences}", shown(path))]
     Columns {
         /// The customer.
         customer: String,
@@ -124,7 +138,7 @@ pub enum LakeError {
     #[error(
         "customer '{customer}', table {table}: {} is not below one column=value folder for each partition column \
          ({expected})",
-        path.display()
+        shown(path)
     )]
     PartitionPath {
         /// The customer.
@@ -157,7 +171,7 @@ pub enum LakeError {
         difference: String,
     },
     /// The Delta log cannot be read or written.
-    #[error("customer '{customer}', table {table}: cannot {action} {}: {source}", path.display())]
+    #[error("customer '{customer}', table {table}: cannot {action} {}: {source}", shown(path))]
     Delta {
         /// The customer.
         customer: String,
@@ -171,7 +185,7 @@ pub enum LakeError {
         source: Box<DeltaTableError>,
     },
     /// There is no such version of a table.
-    #[error("customer '{customer}', table {table}: there is no version {version} in {}", path.display())]
+    #[error("customer '{customer}', table {table}: there is no version {version} in {}", shown(path))]
     NoVersion {
         /// The customer.
         customer: String,
@@ -183,7 +197,7 @@ pub enum LakeError {
         path: PathBuf,
     },
     /// The table contains what this program never writes.
-    #[error("customer '{customer}', table {table}: {} was changed by another program: {problem}", path.display())]
+    #[error("customer '{customer}', table {table}: {} was changed by another program: {problem}", shown(path))]
     ChangedOutside {
         /// The customer.
         customer: String,
@@ -195,7 +209,7 @@ pub enum LakeError {
         problem: String,
     },
     /// A JSON file of the lake does not have the form it should have.
-    #[error("customer '{customer}': {} is not readable: {source}", path.display())]
+    #[error("customer '{customer}': {} is not readable: {source}", shown(path))]
     Json {
         /// The customer.
         customer: String,
@@ -205,7 +219,7 @@ pub enum LakeError {
         source: serde_json::Error,
     },
     /// A release file of a form this build does not know.
-    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/release/v1'", path.display())]
+    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/release/v1'", shown(path))]
     ReleaseSchema {
         /// The customer.
         customer: String,
@@ -215,7 +229,7 @@ pub enum LakeError {
         found: String,
     },
     /// A line of the ledger is not readable.
-    #[error("customer '{customer}': {}, line {line} is not an entry of the ledger: {source}", path.display())]
+    #[error("customer '{customer}': {}, line {line} is not an entry of the ledger: {source}", shown(path))]
     LedgerLine {
         /// The customer.
         customer: String,
@@ -229,7 +243,7 @@ pub enum LakeError {
     /// A line of the ledger of a form this build does not know.
     #[error(
         "customer '{customer}': {}, line {line} has the schema '{found}', expected 'medallion/ledger/v1'",
-        path.display()
+        shown(path)
     )]
     LedgerSchema {
         /// The customer.
@@ -242,7 +256,7 @@ pub enum LakeError {
         found: String,
     },
     /// A file made of others does not have their rows.
-    #[error("customer '{customer}', table {table}: {} has not the rows of the files it was made of", path.display())]
+    #[error("customer '{customer}', table {table}: {} has not the rows of the files it was made of", shown(path))]
     MergedRows {
         /// The customer.
         customer: String,
@@ -252,7 +266,7 @@ pub enum LakeError {
         path: PathBuf,
     },
     /// The release has been published before.
-    #[error("customer '{customer}': release {release} exists already as {}", path.display())]
+    #[error("customer '{customer}': release {release} exists already as {}", shown(path))]
     ReleaseExists {
         /// The customer.
         customer: String,
@@ -272,7 +286,7 @@ pub enum LakeError {
         source: Box<LakeError>,
     },
     /// An earlier publication has to be finished first.
-    #[error("customer '{customer}': an earlier publication is not finished, see {}", path.display())]
+    #[error("customer '{customer}': an earlier publication is not finished, see {}", shown(path))]
     Pending {
         /// The customer.
         customer: String,
@@ -280,7 +294,7 @@ pub enum LakeError {
         path: PathBuf,
     },
     /// A journal of a form this build does not know.
-    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/journal/v1'", path.display())]
+    #[error("customer '{customer}': {} has the schema '{found}', expected 'medallion/journal/v1'", shown(path))]
     JournalSchema {
         /// The customer.
         customer: String,
@@ -290,7 +304,7 @@ pub enum LakeError {
         found: String,
     },
     /// A publication was interrupted and can neither be finished nor undone.
-    #[error("customer '{customer}': the publication in {} was interrupted: {problem}", path.display())]
+    #[error("customer '{customer}': the publication in {} was interrupted: {problem}", shown(path))]
     Unrecoverable {
         /// The customer.
         customer: String,
@@ -300,7 +314,7 @@ pub enum LakeError {
         problem: String,
     },
     /// A file of a version is not there any more, or not as it was written.
-    #[error("customer '{customer}', table {table}: {} is not there as it was written", path.display())]
+    #[error("customer '{customer}', table {table}: {} is not there as it was written", shown(path))]
     FileGone {
         /// The customer.
         customer: String,
@@ -324,7 +338,7 @@ pub enum LakeError {
         source: Box<LakeError>,
     },
     /// There is no such release.
-    #[error("customer '{customer}' has no release {release}: {} does not exist", path.display())]
+    #[error("customer '{customer}' has no release {release}: {} does not exist", shown(path))]
     NoRelease {
         /// The customer.
         customer: String,
@@ -341,6 +355,10 @@ impl LakeError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::UnknownScheme { .. } | Self::InvalidLocation { .. } => "give a local folder, such as --lake ./lake",
+            Self::Storage { .. } => {
+                "the address is such as s3://bucket/folder, credentials and region come from the environment: \
+                 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT, or AZURE_... and GOOGLE_..."
+            }
             Self::InvalidCustomer { .. } => "use lower case letters, digits, '_' and '-', and no path",
             Self::NoCustomer { .. } => {
                 "check --lake and --customer; 'medallion run' publishes a customer's first tables"
@@ -402,6 +420,15 @@ impl LakeError {
 }
 
 fn io_hint(source: &io::Error) -> Option<String> {
+    let inner = source.get_ref();
+    if inner.is_some_and(|error| error.is::<LockLost>()) {
+        return Some("let that run end; if both were started by the same timer, start one only".to_owned());
+    }
+    if inner.is_some_and(|error| error.is::<BucketError>()) {
+        let hint = "check that the storage can be reached, and that the credentials in the environment may read, write, \
+                    list and remove objects there; published tables are as before";
+        return Some(hint.to_owned());
+    }
     let hint = match source.kind() {
         io::ErrorKind::PermissionDenied => "check who owns the lake's folders and which user runs medallion",
         io::ErrorKind::ReadOnlyFilesystem => "the lake's disk is mounted read-only",

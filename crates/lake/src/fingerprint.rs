@@ -9,7 +9,6 @@
 //! without a new [`VERSION`]. They guard against accidents, not against somebody who looks for collisions.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -142,7 +141,7 @@ impl Reading<'_> {
     fn open(&self, file: &DataFile) -> Result<OpenedFile, LakeError> {
         let location = || LakeError::InvalidLocation { location: file.location.to_string() };
         let path = file.location.to_file_path().map_err(|()| location())?;
-        let opened = File::open(&path).map_err(LakeError::io(self.lake.customer(), &path, "open"))?;
+        let opened = self.lake.disk().open(&path).map_err(LakeError::io(self.lake.customer(), &path, "open"))?;
         let unreadable = self.unreadable(&path);
         // The writer's own notes on its types are left aside, so that every writer's file is read alike.
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -192,7 +191,8 @@ impl Reading<'_> {
 
     fn row_group(&self, file: &OpenedFile, group: usize) -> Result<Sum, LakeError> {
         let unreadable = self.unreadable(&file.path);
-        let opened = File::open(&file.path).map_err(LakeError::io(self.lake.customer(), &file.path, "open"))?;
+        let opened =
+            self.lake.disk().open(&file.path).map_err(LakeError::io(self.lake.customer(), &file.path, "open"))?;
         let names = self.columns.iter().map(|known| known.column.name.as_str());
         let mask = ProjectionMask::columns(file.metadata.parquet_schema(), names);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, file.metadata.clone())

@@ -1,7 +1,6 @@
 //! The journal: what is being published, written before the first table changes, so that the next run can finish it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +39,9 @@ pub(crate) struct Journal {
     pub(crate) rolled_back_to: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pipeline_key: Option<String>,
+    /// On object storage: the number of the lock under which it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fence: Option<u64>,
     /// The tables to commit.
     pub(crate) tables: Vec<JournalTable>,
     /// The tables that stay as they are, by name.
@@ -109,6 +111,7 @@ impl Journal {
             history: self.history.clone(),
             rolled_back_to: self.rolled_back_to,
             pipeline_key: self.pipeline_key.clone(),
+            fence: self.fence,
         }
     }
 
@@ -181,7 +184,7 @@ impl Lake {
     pub(crate) fn journal(&self) -> Result<Option<Journal>, LakeError> {
         let path = self.journal_path();
         self.refuse_link(&path)?;
-        let text = match fs::read(&path) {
+        let text = match self.disk().read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(LakeError::io(self.customer(), &path, "read"))?,
         };

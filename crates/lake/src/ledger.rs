@@ -1,6 +1,5 @@
 //! The ledger: what was ever taken in, one line for each event, for ever.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +85,7 @@ impl Lake {
     pub fn ledger(&self) -> Result<Vec<LedgerEntry>, LakeError> {
         let path = self.ledger_path();
         self.refuse_link(&path)?;
-        let content = match fs::read(&path) {
+        let content = match self.disk().read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             read => read.map_err(LakeError::io(self.customer(), &path, "read"))?,
         };
@@ -137,6 +136,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use std::collections::BTreeSet;
+    use std::fs;
     use std::sync::Arc;
 
     use serde_json::json;

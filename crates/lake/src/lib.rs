@@ -23,9 +23,11 @@
 //! those of deltalake. Each first passes the gate of `gate.rs`, where tests let it fail. `reported.rs` keeps what the disk
 //! says to engines.
 
+mod bucket;
 mod commit;
 mod disk;
 mod durable;
+mod engine_files;
 mod error;
 #[cfg(test)]
 mod faults;
@@ -34,6 +36,8 @@ mod gate;
 mod journal;
 mod ledger;
 mod lock;
+mod mirror;
+mod object_lock;
 mod optimize;
 mod place;
 mod publish;
@@ -52,10 +56,12 @@ mod testing;
 mod vacuum;
 
 pub use commit::{CommitInfo, CommitMode};
+pub use engine_files::engine_files;
 pub use error::{LakeError, no_room_hint};
 pub use gate::{Gate, OpenGate, Operation};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
 pub use lock::{LakeLock, LockHolder};
+pub use mirror::{bring, shown};
 pub use optimize::{Optimized, OptimizedTable};
 pub use place::Lake;
 pub use publish::{Publication, PublishedChange};

@@ -1,4 +1,5 @@
-//! One writer per customer: a lock of the operating system, which a killed process gives back at once.
+//! One writer per customer: a lock of the operating system, which a killed process gives back at once; on object storage
+//! the one of `object_lock.rs`.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Disk;
 use crate::error::LakeError;
 use crate::gate::Operation;
+use crate::mirror::Mirror;
+use crate::object_lock::{self, Attempt, ObjectLock};
 use crate::place::{Lake, MEDALLION_FOLDER};
 
 const SCHEMA: &str = "medallion/lock/v1";
@@ -34,6 +37,12 @@ pub struct LockHolder {
     pub since: DateTime<Utc>,
     /// When it was last known to work; informs only.
     pub heartbeat: DateTime<Utc>,
+    /// On object storage: the holder's number, higher than that of any holder before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
+    /// On object storage, where the lock stays: whether it was given back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
 }
 
 /// The right to write to a customer's tables; dropping it gives it back.
@@ -41,9 +50,18 @@ pub struct LockHolder {
 pub struct LakeLock {
     customer: String,
     path: PathBuf,
-    file: File,
     holder: LockHolder,
+    kept: Kept,
     disk: Disk,
+}
+
+/// What keeps others away.
+#[derive(Debug)]
+enum Kept {
+    /// A lock of the operating system on the lock file.
+    File(File),
+    /// A lock object, which somebody renews.
+    Object(ObjectLock),
 }
 
 impl Lake {
@@ -54,20 +72,36 @@ impl Lake {
     pub fn lock(&self, run_id: &str) -> Result<LakeLock, LakeError> {
         self.check_run_id(run_id)?;
         let path = self.make_lasting_folders(&[MEDALLION_FOLDER])?.join("lock");
+        let (customer, disk) = (self.customer().to_owned(), self.disk().clone());
+        if let Some(mirror) = self.disk().mirror() {
+            let kept = Kept::Object(self.acquire_object(mirror, holder_now(run_id), &path)?);
+            return Ok(LakeLock { customer, path, holder: holder_now(run_id), kept, disk });
+        }
         let mut file = self.lock_file(&path)?;
         self.acquire(&mut file, &path)?;
-        let since = Utc::now();
-        let holder = LockHolder {
-            schema: SCHEMA.to_owned(),
-            run_id: run_id.to_owned(),
-            pid: std::process::id(),
-            host: host(),
-            since,
-            heartbeat: since,
-        };
-        let mut lock = LakeLock { customer: self.customer().to_owned(), path, file, holder, disk: self.disk().clone() };
+        let mut lock = LakeLock { customer, path, holder: holder_now(run_id), kept: Kept::File(file), disk };
         lock.write()?;
         Ok(lock)
+    }
+
+    /// Takes the lock object, or says who has it. What others changed until then is followed.
+    fn acquire_object(&self, mirror: &Mirror, holder: LockHolder, path: &Path) -> Result<ObjectLock, LakeError> {
+        let failed = |action| LakeError::io(self.customer(), path, action);
+        self.disk().pass(Operation::Write, path).map_err(failed("write"))?;
+        match object_lock::take(mirror.bucket(), &holder).map_err(failed("take"))? {
+            Attempt::Held(holder) => {
+                Err(LakeError::Held { customer: self.customer().to_owned(), path: path.to_path_buf(), holder })
+            }
+            Attempt::Taken(lock, before) => {
+                if let Some(before) = before {
+                    let (customer, run_id) = (self.customer(), before.run_id);
+                    tracing::warn!(customer, run_id, "the lock of a run that was not heard of is taken over");
+                }
+                mirror.refresh().map_err(LakeError::io(self.customer(), self.folder(), "list"))?;
+                mirror.set_fence(Some(lock.fence()));
+                Ok(lock)
+            }
+        }
     }
 
     /// Takes the lock, or says who has it. Whoever takes it or gives it back needs a moment to write that down.
@@ -113,6 +147,16 @@ impl LakeLock {
         self.write()
     }
 
+    /// For a run that ends before all it began has ended, and cannot change anything any more. On a local disk the files
+    /// it has open must not be taken for leftovers: the lock stays until the process ends. On object storage, where only
+    /// this process knows them, it is given back.
+    pub fn leave(self) {
+        match &self.kept {
+            Kept::File(_) => std::mem::forget(self),
+            Kept::Object(_) => drop(self),
+        }
+    }
+
     fn write(&mut self) -> Result<(), LakeError> {
         self.try_write().map_err(LakeError::io(&self.customer, &self.path, "write"))
     }
@@ -120,19 +164,45 @@ impl LakeLock {
     fn try_write(&mut self) -> io::Result<()> {
         let text = serde_json::to_string(&self.holder)?;
         self.disk.pass(Operation::Write, &self.path)?;
-        self.file.rewind()?;
-        self.file.write_all(text.as_bytes())?;
-        self.file.set_len(text.len() as u64)
+        match &mut self.kept {
+            Kept::Object(object) => object.beat(self.holder.heartbeat),
+            Kept::File(file) => {
+                file.rewind()?;
+                file.write_all(text.as_bytes())?;
+                file.set_len(text.len() as u64)
+            }
+        }
     }
 }
 
 impl Drop for LakeLock {
     fn drop(&mut self) {
-        // Closing the file frees the lock in any case; an empty file says that nobody holds it.
-        if self.disk.pass(Operation::Write, &self.path).is_ok() {
-            let _ = self.file.set_len(0);
+        match &mut self.kept {
+            // The lock that is given back is the one its fence looks for: nothing can be changed after it.
+            Kept::Object(_) => {}
+            Kept::File(file) => {
+                // Closing the file frees the lock in any case; an empty file says that nobody holds it.
+                if self.disk.pass(Operation::Write, &self.path).is_ok() {
+                    let _ = file.set_len(0);
+                }
+                let _ = file.unlock();
+            }
         }
-        let _ = self.file.unlock();
+    }
+}
+
+/// This process, at work for a run from now on.
+fn holder_now(run_id: &str) -> LockHolder {
+    let since = Utc::now();
+    LockHolder {
+        schema: SCHEMA.to_owned(),
+        run_id: run_id.to_owned(),
+        pid: std::process::id(),
+        host: host(),
+        since,
+        heartbeat: since,
+        fence: None,
+        released: false,
     }
 }
 
@@ -188,7 +258,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().to_str().unwrap(), "acme").unwrap();
         let mut lock = lake.lock("run-1").unwrap();
-        lock.file.set_len(0).unwrap();
+        lock_file(&lock).set_len(0).unwrap();
         let second = std::thread::spawn({
             let lake = lake.clone();
             move || lake.lock("run-2").unwrap_err()
@@ -196,9 +266,14 @@ mod tests {
         lock.beat().unwrap();
         let error = second.join().unwrap();
         assert!(matches!(&error, LakeError::Held { holder: Some(holder), .. } if holder.run_id == "run-1"), "{error}");
-        lock.file.set_len(0).unwrap();
+        lock_file(&lock).set_len(0).unwrap();
         let error = lake.lock("run-2").unwrap_err();
         assert!(error.to_string().contains("just starting or ending"), "{error}");
+    }
+
+    fn lock_file(lock: &LakeLock) -> &File {
+        let Kept::File(file) = &lock.kept else { panic!("the lake is local") };
+        file
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Lake {
         for source in &sources.files {
             let location = || LakeError::InvalidLocation { location: source.location.to_string() };
             let path = source.location.to_file_path().map_err(|()| location())?;
-            let file = File::open(&path).map_err(LakeError::io(self.customer(), &path, "open"))?;
+            let file = self.disk().open(&path).map_err(LakeError::io(self.customer(), &path, "open"))?;
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let metadata = ArrowReaderMetadata::load(&file, options).map_err(unreadable(&path))?;
             opened.push((path, file, metadata));

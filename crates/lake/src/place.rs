@@ -9,9 +9,11 @@ use medallion_pipeline::schema::is_identifier;
 use medallion_pipeline::{CustomerId, Layer, TableName};
 use url::Url;
 
+use crate::bucket::Bucket;
 use crate::disk::Disk;
 use crate::error::LakeError;
 use crate::gate::{Gate, OpenGate};
+use crate::mirror::Mirror;
 
 /// The folder beside the layers that holds lock, releases and runs.
 pub(crate) const MEDALLION_FOLDER: &str = "_medallion";
@@ -27,10 +29,12 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the customer's part of the lake at `location`, a path or `file://` URL, and makes its folders.
+    /// Opens the customer's part of the lake at `location`, a path or a URL of a folder or of object storage, and makes its
+    /// folders.
     ///
     /// # Errors
-    /// If the location is not local, the customer id is not one, a folder cannot be made, or there are links.
+    /// If the location is none, the customer id is not one, a folder cannot be made or the storage cannot be read, or there
+    /// are links.
     pub fn open(location: &str, customer: &str) -> Result<Self, LakeError> {
         Self::open_behind(location, customer, Arc::new(OpenGate))
     }
@@ -78,6 +82,11 @@ impl Lake {
     #[must_use]
     pub fn gate(&self) -> &Arc<dyn Gate> {
         self.disk.gate()
+    }
+
+    /// The number of the lock on object storage, if it is held.
+    pub(crate) fn fence_number(&self) -> Option<u64> {
+        Some(self.disk.mirror()?.fence()?.number())
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -192,8 +201,20 @@ impl Lake {
         if customer.parse::<CustomerId>().is_err() {
             return Err(LakeError::InvalidCustomer { customer: customer.to_owned() });
         }
+        if let Some(bucket) = bucket_at(location)? {
+            return Self::in_bucket(&bucket, customer, gate);
+        }
         let folder = local_path(location)?.join(customer);
         Ok(Self { customer: customer.to_owned(), folder, disk: Disk::new(gate) })
+    }
+
+    /// The customer's part of a lake on object storage, with a local copy for as long as it is open.
+    pub(crate) fn in_bucket(lake: &Bucket, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
+        let bucket = lake.below(customer);
+        let failed = LakeError::io(customer, Path::new(bucket.address()), "open");
+        let mirror = Mirror::open(bucket.clone(), customer).map_err(failed)?;
+        let (customer, folder) = (customer.to_owned(), mirror.folder().to_path_buf());
+        Ok(Self { customer, folder, disk: Disk::over(gate, mirror) })
     }
 
     /// Refuses links among the customer folder, the layers, the tables and the entries of `_medallion`.
@@ -241,6 +262,12 @@ fn without_parents(path: PathBuf) -> PathBuf {
     plain
 }
 
+/// The bucket that a location names, unless it is a local one.
+pub(crate) fn bucket_at(location: &str) -> Result<Option<Bucket>, LakeError> {
+    let scheme = location.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.filter(|scheme| Bucket::knows(scheme)).map(|_| Bucket::connect(location)).transpose()
+}
+
 fn local_path(location: &str) -> Result<PathBuf, LakeError> {
     let invalid = || LakeError::InvalidLocation { location: without_credentials(location) };
     if !location.contains("://") {
@@ -255,7 +282,7 @@ fn local_path(location: &str) -> Result<PathBuf, LakeError> {
 }
 
 /// A location may carry credentials before an `@` and in its query, and messages are read by many.
-fn without_credentials(location: &str) -> String {
+pub(crate) fn without_credentials(location: &str) -> String {
     let plain = location.split(['?', '#']).next().unwrap_or_default();
     match (plain.split_once("://"), plain.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, address))) => format!("{scheme}://***@{address}"),

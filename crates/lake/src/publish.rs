@@ -123,6 +123,7 @@ impl Lake {
             history: publication.history,
             rolled_back_to,
             pipeline_key: publication.pipeline_key,
+            fence: self.fence_number(),
             tables: changed.iter().map(table).collect(),
             unchanged,
         };

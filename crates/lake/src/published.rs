@@ -1,6 +1,5 @@
 //! Published tables, read back from their Delta logs.
 
-use std::fs;
 use std::path::{Component, Path};
 
 use deltalake::table::state::DeltaTableState;
@@ -114,7 +113,7 @@ impl Lake {
     }
 
     fn rows_by_footer(&self, table: &TableName, path: &Path) -> Result<u64, LakeError> {
-        let file = fs::File::open(path).map_err(LakeError::io(self.customer(), path, "open"))?;
+        let file = self.disk().open(path).map_err(LakeError::io(self.customer(), path, "open"))?;
         let footer = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|source| {
             let (customer, table, path) = (self.customer().to_owned(), table.clone(), path.to_path_buf());
             LakeError::Footer { customer, table, path, source }
@@ -125,7 +124,7 @@ impl Lake {
     /// The run that committed a version; `None` if the commit is not in the log any more.
     pub(crate) fn run_of(&self, table: &TableName, version: u64) -> Result<Option<String>, LakeError> {
         let path = self.table_folder(table)?.join(LOG_FOLDER).join(format!("{version:020}.json"));
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let Ok(text) = self.disk().read_to_string(&path) else { return Ok(None) };
         let actions = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let run_id =
             actions.filter_map(|action| action.get("commitInfo")?.get(RUN_ID_KEY)?.as_str().map(str::to_owned)).next();

@@ -1,7 +1,6 @@
 //! Releases: which versions of the tables belong together.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +42,9 @@ pub struct Release {
     /// The hash of the pipeline that built and tested its tables, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_key: Option<String>,
+    /// On object storage: the number of the lock under which it was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
 }
 
 impl Release {
@@ -174,7 +176,7 @@ impl Lake {
     fn read_release(&self, path: &Path) -> Result<Release, LakeError> {
         let customer = self.customer();
         self.refuse_link(path)?;
-        let text = fs::read(path).map_err(LakeError::io(customer, path, "read"))?;
+        let text = self.disk().read(path).map_err(LakeError::io(customer, path, "read"))?;
         let json = |source| LakeError::Json { customer: customer.to_owned(), path: path.to_path_buf(), source };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(json)?;
         let found = value.get("schema").and_then(serde_json::Value::as_str).unwrap_or_default();
@@ -189,6 +191,8 @@ impl Lake {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::fs;
 
     use super::*;
 
@@ -208,6 +212,7 @@ mod tests {
             history: BTreeMap::from([("silver.users_history".to_owned(), snapshots)]),
             rolled_back_to: None,
             pipeline_key: None,
+            fence: None,
         }
     }
 

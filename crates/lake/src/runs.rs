@@ -40,10 +40,22 @@ impl Lake {
         self.check_run_id(run_id)?;
         let path = self.folder().join(MEDALLION_FOLDER).join("runs").join(run_id).join(name);
         self.refuse_link(&path)?;
-        match std::fs::read(&path) {
+        match self.disk().read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             other => other.map(Some).map_err(LakeError::io(self.customer(), &path, "read")),
         }
+    }
+
+    /// Writes a sample of failing rows into the folder `tests` of a run's, in place of an older one, and returns where it
+    /// is. On a local disk only the owner can read it: it holds personal data.
+    ///
+    /// # Errors
+    /// If the run id is not one or the file cannot be written.
+    pub fn write_sample(&self, run_id: &str, name: &str, content: &[u8]) -> Result<PathBuf, LakeError> {
+        let path = self.run_folder(run_id)?.join("tests").join(name);
+        let written = self.disk().replace_private(&path, &[Bytes::copy_from_slice(content)]);
+        written.map_err(LakeError::io(self.customer(), &path, "write"))?;
+        Ok(path)
     }
 
     /// Writes a file into a run's folder, in place of an older one; readers see the old file or the new one.

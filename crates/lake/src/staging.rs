@@ -1,7 +1,6 @@
 //! Staging areas: where engines write Parquet files before anybody can see them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -142,7 +141,7 @@ impl Lake {
 
     fn staged_file(&self, schema: &TableSchema, area: &Path, path: &Path) -> Result<Option<StagedFile>, LakeError> {
         let (customer, table) = (self.customer(), &schema.name);
-        let file = File::open(path).map_err(LakeError::io(customer, path, "open"))?;
+        let file = self.disk().open(path).map_err(LakeError::io(customer, path, "open"))?;
         let metadata = file.metadata().map_err(LakeError::io(customer, path, "look at"))?;
         let unreadable = |source| {
             let (customer, table, path) = (customer.to_owned(), table.clone(), path.to_path_buf());

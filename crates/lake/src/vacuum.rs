@@ -196,7 +196,7 @@ impl Lake {
     fn journal_paths(&self) -> Result<HashSet<String>, LakeError> {
         let path = self.folder().join(MEDALLION_FOLDER).join("journal.json");
         self.refuse_link(&path)?;
-        let text = match fs::read(&path) {
+        let text = match self.disk().read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(HashSet::new()),
             read => read.map_err(LakeError::io(self.customer(), &path, "read"))?,
         };
@@ -271,7 +271,7 @@ impl Lake {
     fn replay(&self, table: &TableName, version: u64, paths: &mut HashSet<String>) -> Result<(), LakeError> {
         let path = self.table_folder(table)?.join(LOG_FOLDER).join(format!("{version:020}.json"));
         self.refuse_link(&path)?;
-        let text = fs::read_to_string(&path).map_err(LakeError::io(self.customer(), &path, "read"))?;
+        let text = self.disk().read_to_string(&path).map_err(LakeError::io(self.customer(), &path, "read"))?;
         for line in text.lines() {
             let json = |source| LakeError::Json { customer: self.customer().to_owned(), path: path.clone(), source };
             let change: FileChange = serde_json::from_str(line).map_err(json)?;
@@ -513,8 +513,7 @@ fn collect_paths(value: &Value, paths: &mut HashSet<String>) {
 }
 
 fn remove_file(disk: &Disk, path: &Path) -> io::Result<()> {
-    disk.pass(Operation::Remove, path)?;
-    gone(fs::remove_file(path))
+    gone(disk.remove_file(path))
 }
 
 /// Removes a folder; one that somebody put something into stays.

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use chrono::NaiveDate;
-use medallion_lake::{Lake, Release};
+use medallion_lake::{Lake, Release, shown};
 use medallion_pipeline::audit::{DataTest, TestKind, TestSeverity};
 use medallion_pipeline::{Pipeline, TableName};
 use medallion_sql::{AuditOptions, Finding, Sample, SqlOptions, SqlSession};
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::error::Cause;
 use crate::events::{Event, Listener};
+use crate::reading::sql_session;
 
 /// The folder of a run that holds failing rows.
 const FOLDER: &str = "tests";
@@ -92,8 +93,8 @@ pub async fn run_tests(
         Some(number) => Some(lake.release(number)?),
         None => lake.latest_release()?,
     };
-    let Some(release) = found else { return Err(Cause::NoRelease { lake: lake.folder().display().to_string() }) };
-    let session = SqlSession::new(sql)?;
+    let Some(release) = found else { return Err(Cause::NoRelease { lake: shown(lake.folder()) }) };
+    let session = sql_session(sql)?;
     let (tests, left_out) = testable(pipeline, &release);
     let needed: BTreeSet<&TableName> = tests.iter().flat_map(DataTest::tables).collect();
     let mut rows = BTreeMap::new();
@@ -106,7 +107,8 @@ pub async fn run_tests(
     let before = lake.releases()?.into_iter().rfind(|earlier| earlier.release < release.release);
     let options = AuditOptions { as_of: release.as_of, rows, last_rows: last_rows(before.as_ref()) };
     let findings = session.audit(&tests, &options).await?;
-    let results = results(&tests, findings, samples)?;
+    let keep = |sample: &Sample, name: &str| samples.map(|folder| keep(sample, folder, name)).transpose();
+    let results = results(&tests, findings, keep)?;
     Ok(TestRun { release, results, left_out })
 }
 
@@ -141,13 +143,12 @@ impl Audit<'_> {
         let last = self.lake.latest_release()?;
         let options = AuditOptions { as_of: self.as_of, rows: self.rows.clone(), last_rows: last_rows(last.as_ref()) };
         let findings = self.session.audit(&self.pipeline.tests, &options).await?;
-        let has_samples = findings.iter().any(|finding| finding.failing > 0 && finding.sample.is_some());
-        let folder = if has_samples { Some(self.lake.run_folder(self.run_id)?) } else { None };
-        let folder = folder.map(|folder| folder.join(FOLDER));
-        let mut results = results(&self.pipeline.tests, findings, folder.as_deref())?;
-        for sample in results.iter_mut().filter_map(|result| result.sample.as_mut()) {
-            *sample = format!("{FOLDER}/{sample}");
-        }
+        let keep = |sample: &Sample, name: &str| {
+            let file = format!("{name}.csv");
+            self.lake.write_sample(self.run_id, &file, sample.csv().as_bytes())?;
+            Ok(Some(format!("{FOLDER}/{file}")))
+        };
+        let results = results(&self.pipeline.tests, findings, keep)?;
         for result in results.iter().filter(|result| result.status == TestStatus::Warn) {
             self.listener.on(&Event::Warning { table: result.table.clone(), message: self.sentence(result) });
         }
@@ -172,7 +173,7 @@ impl Audit<'_> {
             Some(sample) => {
                 let place = Path::new("_medallion/runs").join(self.run_id).join(sample);
                 let folder = self.lake.folder().join(place);
-                format!("test {}: {problem}, see {}", result.name, folder.display())
+                format!("test {}: {problem}, see {}", result.name, shown(&folder))
             }
             None => format!("test {}: {problem}", result.name),
         }
@@ -184,8 +185,12 @@ fn last_rows(release: Option<&Release>) -> BTreeMap<TableName, u64> {
     tables.filter_map(|(name, table)| Some((name.parse().ok()?, table.rows))).collect()
 }
 
-/// Findings as results; samples are written into the folder, which is made if there is one to write.
-fn results(tests: &[DataTest], findings: Vec<Finding>, folder: Option<&Path>) -> Result<Vec<TestResult>, Cause> {
+/// Findings as results; `keep` puts the sample of a test by its name somewhere and tells where, if it does.
+fn results(
+    tests: &[DataTest],
+    findings: Vec<Finding>,
+    keep: impl Fn(&Sample, &str) -> Result<Option<String>, Cause>,
+) -> Result<Vec<TestResult>, Cause> {
     let mut results = Vec::with_capacity(tests.len());
     for (test, finding) in tests.iter().zip(findings) {
         let status = match (finding.failing, test.severity) {
@@ -193,8 +198,8 @@ fn results(tests: &[DataTest], findings: Vec<Finding>, folder: Option<&Path>) ->
             (_, TestSeverity::Warn) => TestStatus::Warn,
             (_, TestSeverity::Error) => TestStatus::Error,
         };
-        let sample = match (&finding.sample, folder) {
-            (Some(sample), Some(folder)) if finding.failing > 0 => Some(keep(sample, folder, &test.full_name())?),
+        let sample = match &finding.sample {
+            Some(sample) if finding.failing > 0 => keep(sample, &test.full_name())?,
             _ => None,
         };
         results.push(TestResult {

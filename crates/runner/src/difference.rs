@@ -8,6 +8,7 @@ use medallion_sql::{OutputFormat, SqlOptions, SqlSession, write_result};
 use serde::Deserialize;
 
 use crate::error::Cause;
+use crate::reading::sql_session;
 
 /// Rows shown of each table.
 const SAMPLES: usize = 3;
@@ -76,7 +77,7 @@ async fn compare(
     old: &TableFiles,
     new: &TableFiles,
 ) -> Result<TableDifference, Cause> {
-    let session = SqlSession::new(&SqlOptions::default())?;
+    let session = sql_session(&SqlOptions::default())?;
     let (old, before) = renamed(old, "before");
     let (new, after) = renamed(new, "after");
     session.register(&old).await?;

@@ -36,7 +36,7 @@ pub use events::{Event, Listener};
 pub use interrupt::Interrupt;
 pub use medallion_silver::{UpsertSums, Upserts};
 pub use plan::{Action, PlannedStep, RunPlan, plan};
-pub use reading::{PublishedTables, PublishedVersion, published_tables};
+pub use reading::{PublishedTables, PublishedVersion, published_tables, sql_session};
 pub use rejected::{RejectGroup, RejectSample, rejected};
 pub use results::{LayerSummary, RunResults, Status, TableResult};
 pub use rollback::rolled_back;

@@ -1,10 +1,19 @@
 //! What reading commands see: the last complete release, and bronze as it is.
 
-use medallion_lake::{Lake, Release};
+use medallion_lake::{Lake, Release, engine_files};
 use medallion_pipeline::{Layer, TableFiles, TableName};
+use medallion_sql::{SqlError, SqlOptions, SqlSession};
 
 use crate::batch::{Batches, files_of};
 use crate::error::Cause;
+
+/// A session that can read the files of every lake that is open.
+///
+/// # Errors
+/// If the engine cannot be set up.
+pub fn sql_session(options: &SqlOptions) -> Result<SqlSession, SqlError> {
+    Ok(SqlSession::new(options)?.over(engine_files()))
+}
 
 /// A customer's tables as a reader sees them.
 #[derive(Debug)]

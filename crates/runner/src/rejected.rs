@@ -3,11 +3,11 @@
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::rejects::{self, PARSE_RULES};
 use medallion_pipeline::{Layer, Pipeline, TableName, nearest};
-use medallion_sql::{OutputFormat, SqlOptions, SqlSession, write_result};
+use medallion_sql::{OutputFormat, SqlOptions, write_result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Cause;
-use crate::reading::PublishedTables;
+use crate::reading::{PublishedTables, sql_session};
 
 /// How many records a group shows.
 const SAMPLES: usize = 3;
@@ -119,7 +119,7 @@ pub async fn rejected(
     let Some(rejected) = published.tables.iter().find(|table| table.name == rejects::table()) else {
         return Ok(Vec::new());
     };
-    let session = SqlSession::new(&SqlOptions::default())?;
+    let session = sql_session(&SqlOptions::default())?;
     session.register(&rejected.files).await?;
     let batches = published.release.iter().flat_map(|release| release.batches.values());
     let batches: Vec<String> = batches.map(|batch| text(&batch.batch_id)).collect();

@@ -26,6 +26,7 @@ use crate::guard::{Guards, released_batches};
 use crate::history::Histories;
 use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
+use crate::reading::sql_session;
 use crate::rejects;
 use crate::results::{RunResults, SCHEMA, Status, TableResult};
 use crate::rollback::check_newer;
@@ -157,7 +158,7 @@ impl Run {
         // Who interrupts does not care for the results as much as for the end.
         let _ = write_results(lake, &RunResults { seconds, error, ..self.results() });
         // It still has files open in the customer's folder: nobody may take them for leftovers.
-        std::mem::forget(lock);
+        lock.leave();
     }
 
     /// Fills `results` as far as it gets: what was taken in stands there even if the rest fails.
@@ -330,7 +331,7 @@ impl Run {
         Ok(Builder {
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
-            session: Arc::new(SqlSession::new(&self.options.sql)?),
+            session: Arc::new(sql_session(&self.options.sql)?),
             gold: Arc::new(GoldOptions {
                 as_of: self.as_of,
                 fiscal_years: FiscalYears::new(self.options.customer.fiscal_year),

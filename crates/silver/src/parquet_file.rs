@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use medallion_lake::ReportedFile;
+use medallion_lake::{ReportedFile, bring};
 use medallion_pipeline::{TableFiles, TableName, TableSchema};
 use polars::prelude::*;
 use url::Url;
@@ -22,7 +22,7 @@ pub(crate) fn read(table: &TableFiles, columns: &[&str]) -> Result<DataFrame, Si
     let mut frames: Option<DataFrame> = None;
     for file in &table.files {
         let path = local_path(&file.location);
-        let opened = File::open(&path).map_err(|source| SilverError::File {
+        let opened = bring(&path).and_then(|()| File::open(&path)).map_err(|source| SilverError::File {
             table: name.clone(),
             action: "open",
             path: path.clone(),
@@ -96,7 +96,7 @@ pub(crate) fn create(table: &TableName, path: &Path) -> Result<File, SilverError
     })
 }
 
-/// The path of a `file://` URL; lakes of this build are local.
+/// The path of a `file://` URL: what engines read and write is local, wherever the lake is.
 pub(crate) fn local_path(location: &Url) -> PathBuf {
     location.to_file_path().unwrap_or_else(|()| PathBuf::from(location.path()))
 }

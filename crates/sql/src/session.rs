@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemorySchemaProvider};
 use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::object_store::ObjectStore;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use medallion_pipeline::Layer;
 
@@ -73,6 +75,16 @@ impl SqlSession {
             catalog.register_schema(layer.name(), Arc::new(MemorySchemaProvider::new())).map_err(setup)?;
         }
         Ok(Self { context, catalog, memory_limit: options.memory_limit })
+    }
+
+    /// Reads and writes `file://` URLs through a store, such as one that has to fetch a file before it can be read.
+    #[must_use]
+    pub fn over(self, files: Option<Arc<dyn ObjectStore>>) -> Self {
+        if let Some(files) = files {
+            let url = ObjectStoreUrl::local_filesystem();
+            self.context.register_object_store(url.as_ref(), files);
+        }
+        self
     }
 
     /// The registered tables as `layer.table`, in order of the layers and names.

@@ -5,7 +5,7 @@ use std::path::Path;
 use medallion_lake::Lake;
 use medallion_pipeline::{CustomerId, nearest};
 use medallion_runner::{
-    Cause, ExpectedCounts, PublishedTables, PublishedVersion, RunError, check_counts, published_tables,
+    Cause, ExpectedCounts, PublishedTables, PublishedVersion, RunError, check_counts, published_tables, sql_session,
 };
 use medallion_sql::{OutputError, OutputFormat, SqlError, SqlOptions, SqlSession, write_result};
 use serde_json::json;
@@ -56,7 +56,7 @@ impl Reader {
 
     async fn session(&self, tables: &[&PublishedVersion]) -> Result<SqlSession, Failure> {
         let failed = |error: SqlError| self.failure(&error);
-        let session = SqlSession::new(&SqlOptions::default()).map_err(failed)?;
+        let session = sql_session(&SqlOptions::default()).map_err(failed)?;
         for table in tables {
             session.register(&table.files).await.map_err(failed)?;
         }

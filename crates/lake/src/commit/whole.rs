@@ -5,7 +5,6 @@
 //! long. Whatever is not as expected is left to deltalake.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -42,7 +41,7 @@ impl Lake {
     /// The last commit of a table, if it holds all of the table and its columns are these.
     pub(crate) fn whole_commit(&self, schema: &TableSchema) -> Result<Option<WholeCommit>, LakeError> {
         let Some(version) = self.latest_version(&schema.name)? else { return Ok(None) };
-        let Ok(text) = fs::read_to_string(self.log_entry(&schema.name, version)?) else { return Ok(None) };
+        let Ok(text) = self.disk().read_to_string(&self.log_entry(&schema.name, version)?) else { return Ok(None) };
         let actions: Result<Vec<Action>, _> = text.lines().map(serde_json::from_str).collect();
         Ok(actions.ok().and_then(|actions| whole(actions, schema)).map(|files| WholeCommit { version, files }))
     }

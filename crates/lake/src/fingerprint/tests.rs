@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs;
+use std::fs::{self, File};
 
 use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
@@ -11,6 +11,8 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use url::Url;
+
+use std::fs::File;
 
 use super::*;
 use crate::testing::{LEAP_DAY, example_schema, lake, write_columns, write_years};

@@ -43,6 +43,7 @@ fn release(lake: &Lake, number: u64, tables: &[(&TableSchema, ReleasedTable)]) {
         history: BTreeMap::new(),
         rolled_back_to: None,
         pipeline_key: None,
+        fence: None,
     };
     lake.put_release(&release).unwrap();
 }

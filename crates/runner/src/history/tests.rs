@@ -46,6 +46,7 @@ fn release(exports: &[(u32, &str)]) -> Release {
         history: BTreeMap::from([(history_name().to_string(), snapshots)]),
         rolled_back_to: None,
         pipeline_key: None,
+        fence: None,
     }
 }
 
