@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use medallion_lake::Lake;
 
 use crate::project::{Answer, Project, fixture};
 use crate::rows::{Published, Rows};
+use crate::storage::Storage;
 
 const AS_OF: &str = "2025-06-30";
 /// The customer's id.
@@ -108,7 +109,15 @@ pub(crate) struct Nights {
 impl Nights {
     /// A customer to whom nothing has been delivered yet.
     pub(crate) fn new(shape: Shape) -> Self {
-        let project = Project::new();
+        Self::of(shape, Project::new())
+    }
+
+    /// Like [`Nights::new`], with the lake on object storage.
+    pub(crate) fn on(shape: Shape, storage: Storage) -> Self {
+        Self::of(shape, Project::on(storage))
+    }
+
+    fn of(shape: Shape, project: Project) -> Self {
         fs::create_dir(project.path("drop")).unwrap();
         project.add_customer(CUSTOMER, &project.path("drop"), "");
         if shape == Shape::Small {
@@ -151,14 +160,14 @@ impl Nights {
 
     /// The command that runs the customer, to be changed and started.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medallion"));
-        command.args(self.arguments()).current_dir(self.project.path("")).stdin(Stdio::null());
+        let mut command = self.project.command();
+        command.args(self.arguments());
         command
     }
 
     /// Its arguments.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        let lake = self.lake().display().to_string();
+        let lake = self.project.address();
         ["run", "-c", CUSTOMER, "--as-of", AS_OF, "--lake", &lake].map(str::to_owned).into()
     }
 
@@ -174,6 +183,13 @@ impl Nights {
     /// The folder of reports, releases and the journal.
     pub(crate) fn medallion_folder(&self) -> PathBuf {
         self.lake().join(CUSTOMER).join("_medallion")
+    }
+
+    /// What two minutes without a sign of life do: on object storage nobody else sees that a run was killed.
+    pub(crate) fn age_lock(&self) {
+        if let Some(storage) = self.project.storage() {
+            storage.age_lock(CUSTOMER);
+        }
     }
 
     /// All tables without the columns that tell runs apart.

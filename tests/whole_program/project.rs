@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::storage::Storage;
+
 /// What the program answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -40,12 +42,22 @@ impl Answer {
 /// A folder with `medallion.toml` and `customers/`, removed at the end of the test.
 pub(crate) struct Project {
     folder: TempDir,
+    storage: Option<Storage>,
 }
 
 impl Project {
     /// A project without customers.
     pub(crate) fn new() -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        Self::with(None)
+    }
+
+    /// A project without customers whose lakes are on object storage.
+    pub(crate) fn on(storage: Storage) -> Self {
+        Self::with(Some(storage))
+    }
+
+    fn with(storage: Option<Storage>) -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap(), storage };
         project.write("medallion.toml", "");
         fs::create_dir(project.path("customers")).unwrap();
         project
@@ -56,9 +68,19 @@ impl Project {
         self.folder.path().join(name)
     }
 
-    /// Where the lakes are.
+    /// The folder the lakes are in, or their objects as files.
     pub(crate) fn lake(&self) -> PathBuf {
-        self.path("lake")
+        self.storage.as_ref().map_or_else(|| self.path("lake"), Storage::lake)
+    }
+
+    /// Where the lakes are, for the program.
+    pub(crate) fn address(&self) -> String {
+        self.storage.as_ref().map_or_else(|| self.path("lake").display().to_string(), Storage::address)
+    }
+
+    /// The object storage the lakes are on, if they are.
+    pub(crate) fn storage(&self) -> Option<&Storage> {
+        self.storage.as_ref()
     }
 
     /// Writes a file of the project.
@@ -77,12 +99,7 @@ impl Project {
 
     /// Starts the program in this project's folder and waits for its end.
     pub(crate) fn medallion<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Answer {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_medallion"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MEDALLION_")) {
-            command.env_remove(name);
-        }
-        command.current_dir(self.folder.path()).stdin(Stdio::null());
-        let output = command.args(arguments).output().unwrap();
+        let output = self.command().args(arguments).output().unwrap();
         Answer {
             code: output.status.code(),
             output: String::from_utf8(output.stdout).unwrap(),
@@ -90,10 +107,23 @@ impl Project {
         }
     }
 
+    /// The program in this project's folder, to be given arguments and started.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_medallion"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MEDALLION_")) {
+            command.env_remove(name);
+        }
+        if let Some(storage) = &self.storage {
+            storage.show(&mut command);
+        }
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
     /// A command over one customer's tables; `arguments` come last.
     pub(crate) fn ask(&self, command: &str, customer: &str, arguments: &[&str]) -> Answer {
-        let lake = self.lake();
-        let about = [command, "-c", customer, "--lake", lake.to_str().unwrap()];
+        let lake = self.address();
+        let about = [command, "-c", customer, "--lake", &lake];
         self.medallion(about.iter().chain(arguments))
     }
 

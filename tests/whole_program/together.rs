@@ -6,17 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use medallion_lake::Lake;
 
 use crate::nights::{CUSTOMER, Nights, Shape, answered, contents_of, effort, same, undisturbed};
+use crate::storage::Storage;
 
 /// So many nights a lake sees before a new one is begun.
 const NIGHTS: u32 = 10;
 
 #[test]
 fn of_two_runs_that_are_started_together_one_publishes_and_the_other_names_it() {
+    start_pairs((effort() / 4).max(5), || Nights::new(Shape::Small));
+}
+
+#[test]
+fn of_two_runs_on_object_storage_that_are_started_together_one_publishes() {
+    start_pairs((effort() / 4).max(5), || Nights::on(Shape::Small, Storage::new()));
+}
+
+fn start_pairs(pairs: u32, new: impl Fn() -> Nights) {
     let expected = undisturbed(Shape::Small, NIGHTS);
-    let pairs = (effort() / 4).max(5);
     let (mut held, mut done) = (0, 0);
     while done < pairs {
-        let lake = Nights::new(Shape::Small);
+        let lake = new();
         for night in 1..=NIGHTS.min(pairs - done) {
             lake.deliver(night);
             let start = || lake.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

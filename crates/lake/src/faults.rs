@@ -39,6 +39,7 @@ fn release() -> Release {
         history: BTreeMap::new(),
         rolled_back_to: None,
         pipeline_key: None,
+        fence: None,
     }
 }
 
@@ -250,7 +251,7 @@ async fn each_change_passes_the_gate_once() {
 }
 
 /// Three releases, so that the fourth writes checkpoints; the last one names four tables.
-async fn three_releases(lake: &Lake) {
+pub(crate) async fn three_releases(lake: &Lake) {
     for run in 1..=3 {
         let run_id = format!("run-{run}");
         let mut tables =
@@ -262,7 +263,7 @@ async fn three_releases(lake: &Lake) {
 }
 
 /// The fourth release: two tables change, a partitioned one is new, one stays and one goes.
-fn fourth(lake: &Lake) -> Publication {
+pub(crate) fn fourth(lake: &Lake) -> Publication {
     let mut tables = vec![changed(lake, "dim_user", "run-4", &[10, 11]), changed(lake, "dim_course", "run-4", &[])];
     let (schema, area) = write_years(lake, "run-4");
     tables.push(PublishedChange::Changed { staged: lake.staged(&schema, &area).unwrap(), hashes: Default::default() });
@@ -270,15 +271,15 @@ fn fourth(lake: &Lake) -> Publication {
     publication("run-4", tables)
 }
 
-fn gold(tables: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn gold(tables: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
     tables.iter().map(|(table, ids)| (format!("gold.{table}"), ids.to_vec())).collect()
 }
 
-fn third_content() -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn third_content() -> BTreeMap<String, Vec<i64>> {
     gold(&[("dim_user", &[3]), ("dim_course", &[0, 3]), ("dim_same", &[5]), ("dim_gone", &[6])])
 }
 
-fn fourth_content() -> BTreeMap<String, Vec<i64>> {
+pub(crate) fn fourth_content() -> BTreeMap<String, Vec<i64>> {
     gold(&[("dim_user", &[10, 11]), ("dim_course", &[]), ("dim_same", &[5]), ("fact_progress", &[10, 20, 30])])
 }
 

@@ -37,6 +37,8 @@ mod journal;
 mod ledger;
 mod lock;
 mod mirror;
+#[cfg(test)]
+mod object_faults;
 mod object_lock;
 mod optimize;
 mod place;

@@ -56,9 +56,9 @@ impl Mirror {
         let (objects, downloads, fence) = (Mutex::default(), AtomicU64::default(), Mutex::default());
         let mirror = Arc::new(Self { bucket, folder, scratch, objects, downloads, fence });
         mirror.refresh()?;
-        let mut open = mirrors().write().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|mirror| mirror.strong_count() > 0);
-        open.push(Arc::downgrade(&mirror));
+        let (folder, address) = (mirror.folder.clone(), mirror.bucket.address().to_owned());
+        let known = Known { folder, address, mirror: Arc::downgrade(&mirror) };
+        mirrors().write().unwrap_or_else(PoisonError::into_inner).push(known);
         Ok(mirror)
     }
 
@@ -128,8 +128,14 @@ impl Mirror {
     /// Creates an object and its local file; fails with [`ErrorKind::AlreadyExists`] if there is one.
     pub(crate) fn create_new(&self, path: &Path, content: Bytes) -> io::Result<()> {
         self.check()?;
-        let version = self.bucket.put_new(&self.name_of(path)?, content.clone())?;
-        self.keep(path, &content, version)
+        match self.bucket.put_new(&self.name_of(path)?, content.clone()) {
+            Ok(version) => self.keep(path, &content, version),
+            Err(error) => {
+                // Who was overtaken since learns of that rather than of what the other one wrote.
+                self.check()?;
+                Err(error)
+            }
+        }
     }
 
     /// Creates or replaces an object and its local file.
@@ -216,12 +222,6 @@ impl Mirror {
         let sound = !name.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
         sound.then(|| self.folder.join(relative))
     }
-
-    fn shown(&self, path: &Path) -> Option<String> {
-        let name = path.strip_prefix(&self.folder).ok()?.display().to_string();
-        let address = self.bucket.address();
-        Some(if name.is_empty() { address.to_owned() } else { format!("{address}/{name}") })
-    }
 }
 
 impl Object {
@@ -285,15 +285,22 @@ fn remove_abandoned() {
     }
 }
 
+/// A local copy that is or was open: messages about it may be read later.
+struct Known {
+    folder: PathBuf,
+    address: String,
+    mirror: Weak<Mirror>,
+}
+
 /// The local copies of this process.
-fn mirrors() -> &'static RwLock<Vec<Weak<Mirror>>> {
-    static MIRRORS: OnceLock<RwLock<Vec<Weak<Mirror>>>> = OnceLock::new();
+fn mirrors() -> &'static RwLock<Vec<Known>> {
+    static MIRRORS: OnceLock<RwLock<Vec<Known>>> = OnceLock::new();
     MIRRORS.get_or_init(RwLock::default)
 }
 
 fn mirror_of(path: &Path) -> Option<Arc<Mirror>> {
-    let open = mirrors().read().unwrap_or_else(PoisonError::into_inner);
-    open.iter().filter_map(Weak::upgrade).find(|mirror| path.starts_with(&mirror.folder))
+    let known = mirrors().read().unwrap_or_else(PoisonError::into_inner);
+    known.iter().find(|known| path.starts_with(&known.folder))?.mirror.upgrade()
 }
 
 /// Sees to it that a file of a lake is there with its content: on object storage it may not have been read yet. Has to be
@@ -307,13 +314,18 @@ pub fn bring(path: &Path) -> io::Result<()> {
 
 /// Whether a lake on object storage is open.
 pub(crate) fn has_mirrors() -> bool {
-    mirrors().read().unwrap_or_else(PoisonError::into_inner).iter().any(|mirror| mirror.strong_count() > 0)
+    mirrors().read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known.mirror.strong_count() > 0)
 }
 
 /// What people call a file or folder of a lake: its path, or its address in object storage.
 #[must_use]
 pub fn shown(path: &Path) -> String {
-    mirror_of(path).and_then(|mirror| mirror.shown(path)).unwrap_or_else(|| path.display().to_string())
+    let known = mirrors().read().unwrap_or_else(PoisonError::into_inner);
+    let name = |known: &Known| {
+        let name = path.strip_prefix(&known.folder).ok()?.display().to_string();
+        Some(if name.is_empty() { known.address.clone() } else { format!("{}/{name}", known.address) })
+    };
+    known.iter().find_map(name).unwrap_or_else(|| path.display().to_string())
 }
 
 fn missing_is_fine(removed: io::Result<()>) -> io::Result<()> {

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::gate::{Gate, Operation};
+use crate::mirror::bring;
 use crate::place::Lake;
 use crate::publish::{Publication, PublishedChange};
 use crate::release::{ReleasedBatch, TableHashes};
@@ -223,7 +224,9 @@ pub(crate) async fn ids_of(lake: &Lake, table: &str, version: Option<u64>) -> Ve
     let published = lake.published(&table.parse().unwrap(), version).await.unwrap().unwrap();
     let mut ids = Vec::new();
     for file in &published.files.files {
-        let opened = File::open(file.location.to_file_path().unwrap()).unwrap();
+        let path = file.location.to_file_path().unwrap();
+        bring(&path).unwrap();
+        let opened = File::open(path).unwrap();
         for batch in ParquetRecordBatchReaderBuilder::try_new(opened).unwrap().build().unwrap() {
             let batch = batch.unwrap();
             let column = batch.column_by_name("id").or(batch.column_by_name("progress")).unwrap();

@@ -265,7 +265,10 @@ impl RunError {
             Cause::Lake(LakeError::Held { .. }) => Fault::Held,
             Cause::Interrupted => Fault::Interrupted,
             Cause::Lake(
-                LakeError::UnknownScheme { .. } | LakeError::InvalidLocation { .. } | LakeError::InvalidCustomer { .. },
+                LakeError::UnknownScheme { .. }
+                | LakeError::Storage { .. }
+                | LakeError::InvalidLocation { .. }
+                | LakeError::InvalidCustomer { .. },
             ) => Fault::Configuration,
             _ => Fault::Failed,
         }

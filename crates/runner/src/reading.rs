@@ -22,6 +22,8 @@ pub struct PublishedTables {
     pub release: Option<Release>,
     /// The tables.
     pub tables: Vec<PublishedVersion>,
+    /// The lake, which has to stay open as long as somebody reads the tables.
+    pub lake: Lake,
 }
 
 /// A table at one version.
@@ -74,5 +76,5 @@ pub async fn published_tables(lake: &Lake, release: Option<u64>) -> Result<Publi
         tables.push(PublishedVersion { name, version: published.version, files: published.files, current_rows });
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(PublishedTables { release, tables })
+    Ok(PublishedTables { release, tables, lake: lake.clone() })
 }
