@@ -29,7 +29,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 TIMEZONE = "Europe/Berlin"
 PROGRAM = "medallion"
-OPTIONS = "--jobs 4 --memory-limit 8GiB --timeout 30m --retries 2 --max-failures 50"
+OPTIONS = "--jobs 4 --timeout 30m --retries 2 --max-failures 50"
 
 # What the exit codes mean; those of Airflow's concern are the ones that another try can cure. A run that ends with 3 has
 # tried its customers again already: the night's second pass takes what is left.
