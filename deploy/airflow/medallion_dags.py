@@ -34,7 +34,7 @@ OPTIONS = "--jobs 4 --timeout 30m --retries 2 --max-failures 50"
 # What the exit codes mean; those of Airflow's concern are the ones that another try can cure. A run that ends with 3 has
 # tried its customers again already: the night's second pass takes what is left.
 MEANINGS = {
-    1: "failed: a folder, the lake, or every customer",
+    1: "failed: no customer is done, or the lake cannot be read",
     2: "options, project or pipeline are wrong",
     3: "some customers failed, the others are done",
     4: "data tests or guards failed, nothing was published",
