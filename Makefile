@@ -59,6 +59,10 @@ counts: build ## Generate and run the reference customer, compare its row counts
 .PHONY: ci
 ci: fmt-check test counts lint ## Everything a change has to pass
 
+.PHONY: deploy-check
+deploy-check: ## Check the files in deploy/ with the tools that are there (crontab, systemd-analyze, hadolint, ...)
+	deploy/check
+
 .PHONY: bench
 bench: build ## Compare with the DuckDB implementation: same tables, how many times as fast (needs Python, see benches/peers)
 	python3 benches/compare.py --medallion $(MEDALLION)
