@@ -74,8 +74,9 @@ impl Bucket {
     pub(crate) fn connect(location: &str) -> Result<Self, LakeError> {
         let invalid = |problem: String| LakeError::Storage { location: without_credentials(location), problem };
         let url = Url::parse(location).map_err(|error| invalid(error.to_string()))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("credentials belong into the environment, not into the address".to_owned()));
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            let problem = "credentials and settings belong into the environment, not into the address";
+            return Err(invalid(problem.to_owned()));
         }
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let settings = std::env::vars_os().filter_map(text);
@@ -141,15 +142,9 @@ impl Bucket {
     }
 
     /// Writes an object that must not exist yet; fails with [`ErrorKind::AlreadyExists`] if it does. One with exactly
-    /// this content is ours: the answer to an earlier attempt got lost.
+    /// this content is ours: the answer got lost.
     pub(crate) fn put_new(&self, name: &str, content: Bytes) -> io::Result<UpdateVersion> {
-        match self.put_as(name, content.clone(), PutMode::Create) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => match self.get(name)? {
-                Some((found, meta)) if found == content => Ok(version_of(&meta)),
-                _ => Err(error),
-            },
-            other => other,
-        }
+        self.put_as(name, content.clone(), PutMode::Create).or_else(|error| self.as_written(name, &content, error))
     }
 
     /// Writes an object, in place of an older one if there is one.
@@ -166,11 +161,18 @@ impl Bucket {
     ) -> io::Result<Option<UpdateVersion>> {
         match self.put_as(name, content.clone(), PutMode::Update(known)) {
             Ok(version) => Ok(Some(version)),
-            Err(error) if is_conflict(&error) => {
-                let found = self.get(name)?.filter(|(found, _)| *found == content);
-                Ok(found.map(|(_, meta)| version_of(&meta)))
-            }
-            Err(error) => Err(error),
+            Err(error) => match self.as_written(name, &content, error) {
+                Err(error) if is_conflict(&error) => Ok(None),
+                other => other.map(Some),
+            },
+        }
+    }
+
+    /// The version of an object that is there as it was to be written, in spite of the error.
+    fn as_written(&self, name: &str, content: &Bytes, error: io::Error) -> io::Result<UpdateVersion> {
+        match self.get(name) {
+            Ok(Some((found, meta))) if found == *content => Ok(version_of(&meta)),
+            _ => Err(error),
         }
     }
 

@@ -180,8 +180,8 @@ async fn publish_fourth(three: &InMemory, at: usize, fault: Fault) -> (bool, usi
 async fn every_request_that_fails_leaves_the_old_or_the_new_release() {
     let three = with_three_releases().await;
     let (is_published, requests) = publish_fourth(&three, usize::MAX, Fault::Lost).await;
-    // Four files, the journal, three commits, the release, the end of the journal.
-    assert!(is_published && requests >= 10, "{requests}");
+    // Three files, the journal, three commits, the release, the end of the journal.
+    assert!(is_published && requests == 9, "{requests}");
     let (mut failed, mut published) = (0, 0);
     for fault in FAULTS {
         for at in 0..requests {
@@ -191,8 +191,9 @@ async fn every_request_that_fails_leaves_the_old_or_the_new_release() {
             }
         }
     }
-    // Only the end of the journal may be missed.
-    assert_eq!((failed, published), (3 * (requests - 1), 3));
+    // The end of the journal may be missed. An answer that gets lost is made up for, but for files, which are written
+    // again in the next run.
+    assert_eq!((failed, published), (8 + 3 + 8, 1 + 6 + 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +234,10 @@ async fn a_lock_has_one_holder_and_a_number_that_rises() {
     for number in 1..=3 {
         let fence = with_lock(&one, "run-1", || {
             let error = other.lock("run-2").unwrap_err();
-            assert!(matches!(&error, LakeError::Held { holder: Some(holder), .. } if holder.run_id == "run-1"), "{error}");
+            assert!(
+                matches!(&error, LakeError::Held { holder: Some(holder), .. } if holder.run_id == "run-1"),
+                "{error}"
+            );
             one.fence_number()
         });
         assert_eq!(fence, Some(number));

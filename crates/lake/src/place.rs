@@ -332,10 +332,17 @@ mod tests {
 
     #[test]
     fn other_schemes_are_refused_without_showing_credentials() {
-        let error = Lake::open("s3://key:secret@bucket/lake?token=hidden", "acme").unwrap_err();
-        assert!(matches!(&error, LakeError::UnknownScheme { scheme, .. } if scheme == "s3"));
+        let error = Lake::open("ftp://key:secret@bucket/lake?token=hidden", "acme").unwrap_err();
+        assert!(matches!(&error, LakeError::UnknownScheme { scheme, .. } if scheme == "ftp"));
         let text = error.to_string();
-        assert!(text.contains("local lakes only") && !text.contains("secret") && !text.contains("hidden"), "{text}");
+        assert!(text.contains("no storage that is known") && !text.contains("secret"), "{text}");
+        assert!(!text.contains("hidden"), "{text}");
+        for address in ["s3://key:secret@bucket/lake", "s3://bucket/lake?token=hidden", "S3://key:secret@bucket"] {
+            let error = Lake::open(address, "acme").unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(&error, LakeError::Storage { .. }) && text.contains("environment"), "{text}");
+            assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
+        }
     }
 
     #[test]
@@ -343,7 +350,7 @@ mod tests {
         assert_eq!(without_credentials("s3://key:se@cret@bucket:x/a?sig=1"), "s3://***@bucket:x/a");
         assert_eq!(without_credentials("file://host/lake"), "file://host/lake");
         let error = Lake::open("s3://key:secret@bucket:x/a", "acme").unwrap_err();
-        assert!(matches!(error, LakeError::InvalidLocation { .. }) && !error.to_string().contains("secret"));
+        assert!(matches!(error, LakeError::Storage { .. }) && !error.to_string().contains("secret"), "{error}");
     }
 
     #[test]

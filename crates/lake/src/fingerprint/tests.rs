@@ -12,8 +12,6 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use url::Url;
 
-use std::fs::File;
-
 use super::*;
 use crate::testing::{LEAP_DAY, example_schema, lake, write_columns, write_years};
 

@@ -50,6 +50,7 @@ async fn a_release_names_its_tables_and_their_logs_name_the_release() {
         history: publication("run-2", vec![]).history,
         rolled_back_to: None,
         pipeline_key: Some("5e".repeat(32)),
+        fence: None,
     };
     assert_eq!((&second, lake.latest_release().unwrap().as_ref()), (&expected, Some(&expected)));
     assert_eq!(lake.releases().unwrap(), [first, second]);
@@ -347,7 +348,7 @@ async fn the_journal_has_the_form_the_documentation_describes() {
     let schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let mut documented = keys(&schema["properties"]);
-    assert!(documented.remove("rolled_back_to"));
+    assert!(documented.remove("rolled_back_to") && documented.remove("fence"));
     assert_eq!(documented, keys(&journal));
     let table = &journal["tables"][0];
     for (part, of) in [

@@ -205,7 +205,7 @@ async fn journals_that_are_not_understood_are_left_alone() {
     let text = fs::read_to_string(&path).unwrap();
     let broken = [
         ("journal/v1", "journal/v2", "medallion/journal/v2"),
-        ("\"release\":2", "\"release\":2,\"fence\":1", "fence"),
+        ("\"release\":2", "\"release\":2,\"fences\":1", "fences"),
         ("\"run-2/0.parquet\"", "\"../../../../globex/gold/dim_a/run-2/0.parquet\"", "not sound"),
         ("\"gold.dim_b\"", "\"bronze.dim_b\"", "not sound"),
         ("\"run_id\":\"run-2\"", "\"run_id\":\"../x\"", "../x"),
