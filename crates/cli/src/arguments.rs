@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use medallion_pipeline::{Selection, SelectionError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,7 +116,12 @@ pub(crate) enum Command {
     /// be done is listed, as CSV and JSON every table.
     Plan(PlanArguments),
     /// List a customer's published tables
-    Ls(ReadArguments),
+    Ls {
+        #[command(flatten)]
+        selection: SelectionArguments,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
     /// Show a table's columns and first rows
     Show {
         /// The table, such as gold.dim_user
@@ -164,6 +170,8 @@ pub(crate) enum Command {
         /// Folder to write failing rows into, up to 100 of each test as CSV
         #[arg(long, value_name = "DIR")]
         samples: Option<PathBuf>,
+        #[command(flatten)]
+        selection: SelectionArguments,
         #[command(flatten)]
         read: ReadArguments,
     },
@@ -250,7 +258,31 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
+    pub selection: SelectionArguments,
+    #[command(flatten)]
     pub place: PlaceArguments,
+}
+
+/// Options that select tables.
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArguments {
+    /// Only these sources and tables, as dbt selects: dim_user, 'fact_*', +x, x+, 2+x+1, @x, layer:gold, source:users,
+    /// tag:history, state:modified; a space adds, a comma takes what both have
+    #[arg(short, long, value_name = "SELECTION", num_args = 1..)]
+    pub select: Vec<String>,
+    /// All but these, of what is selected
+    #[arg(long, value_name = "SELECTION", num_args = 1..)]
+    pub exclude: Vec<String>,
+}
+
+impl SelectionArguments {
+    pub(crate) fn is_given(&self) -> bool {
+        !(self.select.is_empty() && self.exclude.is_empty())
+    }
+
+    pub(crate) fn parse(&self) -> Result<Option<Selection>, SelectionError> {
+        Selection::parse(&self.select, &self.exclude)
+    }
 }
 
 /// Options of `plan`.

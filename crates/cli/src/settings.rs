@@ -1,15 +1,17 @@
 //! From arguments, medallion.toml and customer files to what a command needs, resolved once.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, read_folder};
-use medallion_runner::RunOptions;
+use medallion_lake::Release;
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, TableName, read_folder};
+use medallion_runner::{RunError, RunOptions, modified};
 use medallion_sql::SqlOptions;
 
-use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments};
+use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments, SelectionArguments};
 use crate::builtin;
 use crate::exit::{Exit, Failure};
 
@@ -135,6 +137,28 @@ impl ProjectSettings {
         Ok(ids)
     }
 
+    /// The tables that a reading command is about; `None` is all.
+    pub(crate) fn selected(
+        &self,
+        selection: &SelectionArguments,
+        customer: &CustomerId,
+        pipeline: &Pipeline,
+        release: Option<&Release>,
+    ) -> Result<Option<BTreeSet<TableName>>, Failure> {
+        let Some(selection) = selection.parse()? else { return Ok(None) };
+        let path = self.customers_folder().join(format!("{customer}.toml"));
+        let own = match selection.needs_state() && path.is_file() {
+            true => Some(pipeline.for_customer(&Customer::read(&path)?)?),
+            false => None,
+        };
+        let modified = match selection.needs_state() {
+            true => modified(own.as_ref().unwrap_or(pipeline), release)
+                .map_err(|cause| RunError { customer: customer.clone(), cause })?,
+            false => BTreeSet::new(),
+        };
+        Ok(Some(selection.resolve(pipeline, &modified)?))
+    }
+
     pub(crate) fn sql(&self, memory_limit: Option<&String>) -> Result<SqlOptions, Failure> {
         let Some(text) = memory_limit.or(self.project.defaults.memory_limit.as_ref()) else {
             return Ok(SqlOptions::default());
@@ -157,6 +181,8 @@ impl ProjectSettings {
         for source in &run.accept_shrink {
             pipeline.check_source("--accept-shrink", source)?;
         }
+        let selection = run.selection.parse()?;
+        selection.iter().try_for_each(|selection| selection.check(&pipeline))?;
         let sql = self.sql(run.memory_limit.as_ref())?;
         let options = |customer: Result<Customer, Failure>| {
             let customer = customer?;
@@ -172,6 +198,7 @@ impl ProjectSettings {
                 accept_shrink: run.accept_shrink.iter().cloned().collect(),
                 gate: Arc::new(medallion_lake::OpenGate),
                 interrupt: medallion_runner::Interrupt::default(),
+                selection: selection.clone(),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())
