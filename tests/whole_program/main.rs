@@ -27,5 +27,6 @@ mod project;
 mod reading;
 mod rows;
 mod rules;
+mod selection;
 mod together;
 mod upkeep;

@@ -109,11 +109,41 @@ impl ProjectSettings {
         Ok(Customer::without_file(id, source))
     }
 
+    /// The project's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file of a customer, which need not be there.
+    pub(crate) fn customer_file(&self, id: &str) -> PathBuf {
+        self.customers_folder().join(format!("{id}.toml"))
+    }
+
+    /// The customer that its file describes.
+    pub(crate) fn read_customer(&self, id: &str) -> Result<Customer, Failure> {
+        customer_id(id)?;
+        Customer::read(&self.customer_file(id)).map_err(|error| Failure::from(error).customer(id))
+    }
+
+    /// The names of the files in customers/, in order, also those that are no ids; none if there is no such folder.
+    pub(crate) fn customer_ids(&self) -> Result<Vec<String>, Failure> {
+        if self.customers_folder().is_dir() { self.files_of_customers() } else { Ok(Vec::new()) }
+    }
+
     fn customers_folder(&self) -> PathBuf {
         self.folder.join("customers")
     }
 
     fn all_customers(&self) -> Result<Vec<String>, Failure> {
+        let ids = self.files_of_customers()?;
+        if ids.is_empty() {
+            let folder = self.customers_folder();
+            return Err(Failure::configuration(format!("there is no customer file in {}", folder.display())));
+        }
+        Ok(ids)
+    }
+
+    fn files_of_customers(&self) -> Result<Vec<String>, Failure> {
         let folder = self.customers_folder();
         let failed = |error: std::io::Error| {
             Failure::configuration(format!("cannot list {}: {error}", folder.display())).hint(
@@ -131,9 +161,6 @@ impl ProjectSettings {
             }
         }
         ids.sort();
-        if ids.is_empty() {
-            return Err(Failure::configuration(format!("there is no customer file in {}", folder.display())));
-        }
         Ok(ids)
     }
 
@@ -206,7 +233,7 @@ impl ProjectSettings {
 }
 
 /// The pipeline as the customer's file has it; customers without a word on sources and silver share one.
-fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
+pub(crate) fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
     if customer.sources.is_empty() && customer.silver.is_empty() {
         return Ok(Arc::clone(pipeline));
     }

@@ -56,7 +56,7 @@ pub(crate) struct JournalTable {
     fingerprint: Option<String>,
     #[serde(default)]
     build_key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     definition: Option<String>,
     description: String,
     columns: Vec<JournalColumn>,

@@ -63,7 +63,7 @@ pub struct ReleasedTable {
     #[serde(default)]
     pub build_key: Option<String>,
     /// The hash of its definition alone. Files of earlier builds have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub definition: Option<String>,
 }
 

@@ -22,6 +22,7 @@ mod places;
 pub mod rejects;
 pub mod schema;
 pub mod selection;
+pub mod settings;
 mod toml_file;
 pub mod versions;
 
@@ -37,4 +38,5 @@ pub use overrides::SilverOverrides;
 pub use rejects::Reject;
 pub use schema::{Column, ColumnType, Layer, TableName, TableSchema};
 pub use selection::{Selection, SelectionError};
+pub use settings::{Setting, Written};
 pub use toml_file::parse as parse_toml;

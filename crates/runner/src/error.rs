@@ -164,7 +164,9 @@ pub enum Cause {
         input: TableName,
     },
     /// The rows that a release was built from have left bronze.
-    #[error("{source_table} is not selected, and bronze no longer has the batch {batch} that release {release} was built from")]
+    #[error(
+        "{source_table} is not selected, and bronze no longer has the batch {batch} that release {release} was built from"
+    )]
     BatchGone {
         /// The source.
         source_table: TableName,
@@ -174,7 +176,9 @@ pub enum Cause {
         release: u64,
     },
     /// After a rollback only part of the tables would be built.
-    #[error("release {release} was rolled back to {to}: the next run has to be about all tables; nothing was published")]
+    #[error(
+        "release {release} was rolled back to {to}: the next run has to be about all tables; nothing was published"
+    )]
     PartOfRollback {
         /// The release that rolled back.
         release: u64,
@@ -244,9 +248,9 @@ impl RunError {
                 Some(format!("ask for the export again; if it is right as it is, run with {}", options.join(" ")))
             }
             Cause::Selection(error) => error.hint(),
-            Cause::NeverPublished { table, .. } => Some(format!(
-                "select what it is built from too (--select +{table}), or run once without a selection"
-            )),
+            Cause::NeverPublished { table, .. } => {
+                Some(format!("select what it is built from too (--select +{table}), or run once without a selection"))
+            }
             Cause::BatchGone { source_table, .. } => {
                 Some(format!("select the source and what is built from it (--select source:{}+)", source_table.table))
             }

@@ -119,7 +119,8 @@ impl Histories {
         histories
     }
 
-    /// The exports of a source that the last release knows: those in its tables of versions, and the one that was current.
+    /// The exports of a source that the last release knows: those in its tables of versions or like what is there, and the
+    /// one that was current.
     fn released(
         &self,
         pipeline: &Pipeline,
@@ -132,7 +133,7 @@ impl Histories {
         let current = last.and_then(|last| last.batches.get(&source.to_string()));
         by_date.retain(|date, batch| {
             let is_current = current.is_some_and(|current| current.batch_id == *batch);
-            is_current || known.iter().any(|snapshots| snapshots.has(*date, batch))
+            is_current || known.iter().any(|snapshots| snapshots.batch_at(*date) == Some(batch))
         });
         by_date
     }

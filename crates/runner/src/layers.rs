@@ -121,7 +121,8 @@ impl Builder {
             ready.insert(kept.name.clone(), kept.input.clone());
             fingerprints.insert(kept.name.clone(), kept.fingerprint.clone().unwrap_or_default());
         }
-        let mut waiting: Vec<&Table> = self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)).collect();
+        let mut waiting: Vec<&Table> =
+            self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)).collect();
         let mut running = FuturesUnordered::new();
         let mut built = kept;
         let mut clock = LayerClock::new(self);

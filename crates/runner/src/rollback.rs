@@ -39,5 +39,9 @@ pub(crate) fn check_newer(
         let undone = undone.and_then(|undone| undone.batches.get(&name.to_string()));
         released_batch(batch).is_some_and(|batch| undone.is_none_or(|undone| batch.batch_id != undone.batch_id))
     };
-    if current.iter().filter(|(name, _)| scope.moves(name)).any(is_newer) { Ok(()) } else { Err(Cause::RolledBack { release: last.release, to }) }
+    if current.iter().filter(|(name, _)| scope.moves(name)).any(is_newer) {
+        Ok(())
+    } else {
+        Err(Cause::RolledBack { release: last.release, to })
+    }
 }

@@ -7,9 +7,7 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{
-    Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes,
-};
+use medallion_lake::{Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes};
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Selection, TableName};
 use medallion_silver::rejects::Stage;

@@ -42,7 +42,8 @@ impl Scope {
             return Ok(Self { moved, ..Self::default() });
         };
         let modified = if selection.needs_state() { modified(pipeline, last)? } else { BTreeSet::new() };
-        let selected = with_siblings(selection.resolve(pipeline, &modified)?, pipeline);
+        let asked_for = selection.resolve(pipeline, &modified)?;
+        let selected = with_siblings(asked_for.clone(), pipeline);
         let is_selected = |table: &&Table| selected.contains(&table.name);
         let users = |source: &TableName| {
             let source = source.clone();
@@ -58,7 +59,7 @@ impl Scope {
         };
         let needed = sources().filter(needs).cloned().collect();
         let scope = Self { selected: Some(selected), moved, needed };
-        scope.check_inputs(pipeline, last)?;
+        scope.check_inputs(&asked_for, pipeline, last)?;
         if let (Some(last), true) = (last, scope.is_partial(pipeline)) {
             if let Some(to) = last.rolled_back_to {
                 return Err(Cause::PartOfRollback { release: last.release, to });
@@ -128,7 +129,13 @@ impl Scope {
         named.filter(|(_, name, _)| !self.has(name)).map(|(last, name, released)| kept(last, name, released)).collect()
     }
 
-    fn check_inputs(&self, pipeline: &Pipeline, last: Option<&Release>) -> Result<(), Cause> {
+    /// Looks for what is not there to build from, first of what was `asked_for`.
+    fn check_inputs(
+        &self,
+        asked_for: &BTreeSet<TableName>,
+        pipeline: &Pipeline,
+        last: Option<&Release>,
+    ) -> Result<(), Cause> {
         let batch = |input: &TableName| last.is_some_and(|last| last.batches.contains_key(&input.to_string()));
         let is_there = |input: &TableName| match pipeline.sources.get(&input.table) {
             Some(source) if input.layer == Layer::Bronze => {
@@ -136,7 +143,9 @@ impl Scope {
             }
             _ => self.has(input) || last.is_some_and(|last| last.tables.contains_key(&input.to_string())),
         };
-        for table in pipeline.tables.iter().filter(|table| self.has(&table.name)) {
+        let mut tables: Vec<&Table> = pipeline.tables.iter().filter(|table| self.has(&table.name)).collect();
+        tables.sort_by_key(|table| !asked_for.contains(&table.name));
+        for table in tables {
             if let Some(input) = input_names(pipeline, table).into_iter().find(|input| !is_there(input)) {
                 return Err(Cause::NeverPublished { table: table.name.clone(), input: input.clone() });
             }

@@ -1,5 +1,7 @@
 //! One module per command.
 
+mod customer;
+mod doctor;
 mod generate;
 mod history;
 mod init;
@@ -40,6 +42,8 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit,
         Command::Rejects { table, read } => rejects::rejects(&global, &read, table.as_deref()).await,
         Command::Optimize(read) => optimize::optimize(&global, &read).await,
         Command::Vacuum(arguments) => vacuum::vacuum(&global, &arguments).await,
+        Command::Customer(command) => customer::customer(&global, command, console),
+        Command::Doctor(arguments) => doctor::doctor(&global, &arguments).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "medallion", &mut script);

@@ -30,7 +30,14 @@ pub(crate) async fn show(
             Err(failure) if all == 1 => return Err(failure),
             Err(failure) => {
                 let customer = failure.customer.clone().unwrap_or_default();
-                listing.push(vec![json!(customer), json!(null), json!("fail"), json!(failure.message), json!(null), json!(null)]);
+                listing.push(vec![
+                    json!(customer),
+                    json!(null),
+                    json!("fail"),
+                    json!(failure.message),
+                    json!(null),
+                    json!(null),
+                ]);
                 console.failure(&failure);
                 failures.push(failure.exit);
             }

@@ -106,7 +106,10 @@ fn mistakes_in_a_selection_are_named() {
         ("dim_user, tag:pii", "a comma needs a term on each side"),
         ("+", "names nothing"),
         ("layer:", "names nothing"),
-        ("lyer:gold", "'lyer:' is not a way to select; known are layer:, source:, state:, tag:; did you mean 'layer:'?"),
+        (
+            "lyer:gold",
+            "'lyer:' is not a way to select; known are layer:, source:, state:, tag:; did you mean 'layer:'?",
+        ),
         ("state:new", "the only one is state:modified"),
         ("@dim_user+", "@ takes both directions already"),
         ("dim_user+x", "'+' in 'dim_user+x' is part of no name"),

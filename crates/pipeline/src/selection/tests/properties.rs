@@ -36,8 +36,10 @@ enum What {
 }
 
 fn tables() -> impl Strategy<Value = Tables> {
-    let table = |layer: usize| (0..3_usize, subsequence(TAGS.to_vec(), 0..=3), prop::collection::vec(any::<Index>(), 0..4))
-        .prop_map(move |parts| (layer, parts));
+    let table = |layer: usize| {
+        (0..3_usize, subsequence(TAGS.to_vec(), 0..=3), prop::collection::vec(any::<Index>(), 0..4))
+            .prop_map(move |parts| (layer, parts))
+    };
     let layer = |layer: usize, most: usize| prop::collection::vec(table(layer), 1..most);
     (layer(0, 4), layer(1, 6), layer(2, 6)).prop_map(|(bronze, silver, gold)| {
         let mut tables = Tables::new();
@@ -187,8 +189,7 @@ impl<'a> Naive<'a> {
 
 fn loaded(tables: &Tables) -> Pipeline {
     let inputs = |inputs: &[usize]| inputs.iter().map(|input| tables[*input].0.replace('/', ".")).collect();
-    let written: Vec<_> =
-        tables.iter().map(|(name, tags, own)| (name.clone(), tags.clone(), inputs(own))).collect();
+    let written: Vec<_> = tables.iter().map(|(name, tags, own)| (name.clone(), tags.clone(), inputs(own))).collect();
     pipeline(&written)
 }
 
