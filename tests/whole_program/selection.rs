@@ -18,12 +18,18 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With further lines in the customer's file.
+    fn with(options: &str) -> Self {
         let project = Project::new();
         fs::create_dir(project.path("drop")).unwrap();
         for file in fs::read_dir(fixture("star/in")).unwrap().map(|file| file.unwrap().path()) {
             fs::copy(&file, project.path("drop").join(file.file_name().unwrap())).unwrap();
         }
-        project.add_customer("acme", &project.path("drop"), "fiscal_year.first = 2021\nfiscal_year.last = 2026\n");
+        let options = format!("fiscal_year.first = 2021\nfiscal_year.last = 2026\n{options}");
+        project.add_customer("acme", &project.path("drop"), &options);
         project.medallion(["init", "site"]).exits(0);
         let pipeline = project.path("site/pipelines/totara");
         Self { project, pipeline }
@@ -132,6 +138,16 @@ fn one_layer_is_built_again_from_what_is_published() {
 
 #[test]
 fn parts_and_then_all_are_as_all_at_once() {
+    check_parts("");
+}
+
+#[test]
+fn parts_and_then_all_are_as_all_at_once_of_increments_too() {
+    check_parts("[sources.users]\nmode = \"incremental\"\n");
+}
+
+/// Nights of two customers: one whose runs are about everything, one whose runs are about parts before they are.
+fn check_parts(options: &str) {
     let parts: [&[&str]; 12] = [
         &["-s", "source:users+"],
         &["-s", "layer:bronze"],
@@ -146,7 +162,10 @@ fn parts_and_then_all_are_as_all_at_once() {
         &["-s", "state:modified+"],
         &["-s", "@silver.users_history", "--exclude", "silver.users_history"],
     ];
-    let (whole, in_parts) = (Site::published(), Site::published());
+    let [whole, in_parts] = [(); 2].map(|()| Site::with(options));
+    for site in [&whole, &in_parts] {
+        site.run(&[]).exits(0);
+    }
     assert_eq!(content(&whole.release()), content(&in_parts.release()));
     let mut parts = parts.iter().cycle();
     for night in 1..=6 {
@@ -315,6 +334,23 @@ fn sources_that_are_not_selected_are_neither_read_nor_guarded() {
     fs::remove_dir_all(site.project.path("drop")).unwrap();
     site.run(&["-s", "layer:gold", "--full-refresh"]).exits(0);
     site.run(&[]).exits(1).says(&["drop"]);
+}
+
+#[test]
+fn what_a_release_was_built_from_may_have_left_bronze() {
+    let site = Site::with("[sources.users]\nretain_batches = 1\n");
+    site.run(&[]).exits(0);
+    // Other bytes, the same rows: bronze keeps them, and no release is made that could name them.
+    let users = fs::read_to_string(fixture("star/in/analytics_users_20250630.csv")).unwrap();
+    site.project.write("drop/analytics_users_20250701.csv", &users.replace("Ada,Admin", "\"Ada\",Admin"));
+    site.run(&[]).exits(0);
+    site.run(&[]).exits(0);
+    assert_eq!(site.project.releases("acme"), [1]);
+    site.run(&["-s", "layer:gold", "--full-refresh"]).exits(0);
+    let answer = site.run(&["-s", "silver.users", "--full-refresh"]);
+    let answer = answer.exits(1).says(&["bronze.users is not selected", "no longer has the batch 2025-06-30_"]);
+    answer.says(&["--select source:users+"]);
+    site.run(&["-s", "source:users+", "--full-refresh"]).exits(0);
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl RunPlan {
     /// Seconds of work that what is to be built took when it was built last, as far as that is known.
     #[must_use]
     pub fn seconds(&self) -> f64 {
-        self.steps.iter().filter_map(|step| step.seconds).sum()
+        // The sum of none is -0.0.
+        self.steps.iter().filter_map(|step| step.seconds).fold(0.0, |sum, seconds| sum + seconds)
     }
 }
 

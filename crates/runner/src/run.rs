@@ -173,6 +173,10 @@ impl Run {
         let mut builder = self.builder(lake, last.clone())?;
         let scope = Arc::clone(&builder.scope);
         let tests = self.tests(&scope, last.as_deref());
+        for table in scope.outdated(&self.options.pipeline, last.as_deref())? {
+            let told = "has another definition than it was built with, and is used as it is because it is not selected";
+            self.teller().tell(format!("{table} {told}"));
+        }
         if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
             builder.check_queries(&tests).await?;
         }
@@ -226,10 +230,7 @@ impl Run {
     async fn retire(&self, builder: &Builder, step: &BronzeStep, release: Option<&Release>, built: &[Built]) {
         let pipeline = &self.options.pipeline;
         let told = built.iter().filter_map(|built| Some((&built.name, built.history.as_ref()?)));
-        let mut stay = builder.histories.unpublished(pipeline, release, told);
-        // A run of a part is built from what the release was built from.
-        let released = release.into_iter().flat_map(|release| release.batches.values());
-        stay.extend(released.map(|batch| batch.batch_id.clone()));
+        let stay = builder.histories.unpublished(pipeline, release, told);
         let moved = pipeline.sources.values().filter(|source| builder.scope.moves(&source.name));
         if let Err(cause) = bronze::retire(&builder.lake, moved, &step.batches, &stay, &self.ingest()).await {
             self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));

@@ -60,10 +60,10 @@ impl Scope {
         let needed = sources().filter(needs).cloned().collect();
         let scope = Self { selected: Some(selected), moved, needed };
         scope.check_inputs(&asked_for, pipeline, last)?;
-        if let (Some(last), true) = (last, scope.is_partial(pipeline)) {
-            if let Some(to) = last.rolled_back_to {
-                return Err(Cause::PartOfRollback { release: last.release, to });
-            }
+        let rolled_back =
+            last.filter(|_| scope.is_partial(pipeline)).and_then(|last| Some((last, last.rolled_back_to?)));
+        if let Some((last, to)) = rolled_back {
+            return Err(Cause::PartOfRollback { release: last.release, to });
         }
         Ok(scope)
     }
@@ -127,6 +127,18 @@ impl Scope {
         let tables = last.into_iter().flat_map(|last| last.tables.iter().map(move |table| (last, table)));
         let named = tables.filter_map(|(last, (name, released))| Some((last, name.parse().ok()?, released)));
         named.filter(|(_, name, _)| !self.has(name)).map(|(last, name, released)| kept(last, name, released)).collect()
+    }
+
+    /// The tables that selected ones are built from though their definition has changed since they were built.
+    pub(crate) fn outdated(&self, pipeline: &Pipeline, last: Option<&Release>) -> Result<Vec<TableName>, Cause> {
+        if !self.is_partial(pipeline) {
+            return Ok(Vec::new());
+        }
+        let selected = pipeline.tables.iter().filter(|table| self.has(&table.name));
+        let inputs: BTreeSet<&TableName> = selected.flat_map(|table| input_names(pipeline, table)).collect();
+        let mut outdated = modified(pipeline, last)?;
+        outdated.retain(|table| !self.has(table) && inputs.contains(table));
+        Ok(outdated.into_iter().collect())
     }
 
     /// Looks for what is not there to build from, first of what was `asked_for`.

@@ -80,9 +80,20 @@ fn last_run(lake: &Lake, lock: &LockState) -> Result<Option<LastRun>, Cause> {
         let (run_id, began) = (holder.run_id.clone(), Some(holder.since));
         return Ok(Some(LastRun { run_id, began, outcome: Outcome::Running, error: None }));
     }
-    let Some(run_id) = lake.runs()?.pop() else { return Ok(None) };
-    let text = lake.read_run_file(&run_id, "run_results.json")?;
-    let results: Value = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let mut runs = lake.runs()?;
+    let second = runs.last().and_then(|last| began(last));
+    // Ids tell the second alone; the results tell which of several runs in it was the last.
+    runs.retain(|run_id| began(run_id) == second);
+    let mut last: Option<(String, String, Value)> = None;
+    for run_id in runs {
+        let text = lake.read_run_file(&run_id, "run_results.json")?;
+        let results: Value = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let started = results.get("started_at").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if last.as_ref().is_none_or(|(before, _, _)| *before <= started) {
+            last = Some((started, run_id, results));
+        }
+    }
+    let Some((_, run_id, results)) = last else { return Ok(None) };
     let outcome = match results.get("status").and_then(Value::as_str) {
         Some("success") => Outcome::Success,
         Some(_) => Outcome::Failed,

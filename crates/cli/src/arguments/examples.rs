@@ -18,7 +18,7 @@ Examples:
   medallion run --all                                    every customer, from cron
   medallion run -c acme --source exports/acme --lake ./lake --as-of 2025-06-30
   medallion run -c acme -s layer:gold                    gold again, from what is published
-  medallion run -c acme -s source:users+                 take in users, build what is built from them
+  medallion run -c acme -s source:users+                 take in users and build what follows
   medallion run -c acme -s state:modified+ --exclude tag:history";
 
 pub(super) const PLAN: &str = "\
@@ -89,8 +89,7 @@ Examples:
 pub(super) const CUSTOMER_ADD: &str = "\
 Examples:
   medallion customer add acme --source /srv/drop/acme
-  medallion customer add acme --source /srv/drop/acme --make-source --name 'Acme Ltd' --timezone Europe/Berlin \
---fiscal-year-start 7";
+  medallion customer add acme --source /srv/drop/acme --name 'Acme Ltd' --fiscal-year-start 7";
 
 pub(super) const CUSTOMER_LIST: &str = "\
 Example:

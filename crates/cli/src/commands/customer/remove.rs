@@ -78,9 +78,10 @@ fn confirm(id: &CustomerId, tables: Option<&Path>, yes: bool) -> Result<(), Fail
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::configuration(format!("customer {id}: who is to say that it may be removed?"))
+        let message = format!("customer {id} is not removed without asking, and there is no terminal to ask on");
+        return Err(Failure::configuration(message)
             .customer(id.as_str())
-            .hint("there is no terminal to ask on; --yes removes without asking".to_owned()));
+            .hint("--yes removes it without asking".to_owned()));
     }
     let what = tables.map(|folder| format!(" and all its tables in {}", folder.display())).unwrap_or_default();
     let mut question = std::io::stderr().lock();
