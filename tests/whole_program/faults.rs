@@ -137,6 +137,7 @@ impl Site {
             accept_shrink: BTreeSet::new(),
             gate,
             interrupt,
+            selection: None,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(medallion_runner::run(&options, Arc::new(Silent))).map_err(Box::new)

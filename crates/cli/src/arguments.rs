@@ -1,11 +1,17 @@
 //! The command line as it is written.
 
+mod customers;
+mod examples;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use medallion_pipeline::{Selection, SelectionError};
+
+pub(crate) use customers::{AddArguments, CustomerCommand, DoctorArguments, ListArguments, RemoveArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,15 +21,8 @@ Examples:
 
 Exit codes:
   0 done   1 failed   2 options or configuration   3 some customers failed, others are done
-  4 tests or guards failed   5 counts differ   7 another run holds the customer";
-
-const SIZES: &str = "\
-The profiles differ in size: customer-b writes about 390 MB, customer-j about 9 GB. With --scale 0.01 it is \
-a hundredth of that.";
-
-const REJECTS: &str = "\
-Example:
-  medallion rejects -c acme silver.users --format json";
+  4 tests or guards failed   5 counts differ   6 the selection matches nothing
+  7 another run holds the customer   130 interrupted";
 
 /// Turns nightly CSV exports into a medallion lakehouse: bronze, silver and gold Delta tables.
 #[derive(Debug, Parser)]
@@ -98,25 +97,35 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a new project: medallion.toml, customers/ and a copy of the pipeline
+    #[command(after_help = examples::INIT)]
     Init {
         /// The project's folder, new or empty
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
     /// Make the exports of an invented customer
-    #[command(after_help = SIZES)]
+    #[command(after_help = examples::GENERATE)]
     Generate(GenerateArguments),
     /// Take in what arrived, build all layers and publish them
+    #[command(after_help = examples::RUN)]
     Run(RunArguments),
     /// Show what a run would do and why, without doing it
     ///
     /// Reads what arrived as a run does and writes nothing to the lake: which files would be taken in, which tables would
     /// be built and which would not, how their columns change, and what would stop the run. As a table only what would
     /// be done is listed, as CSV and JSON every table.
+    #[command(after_help = examples::PLAN)]
     Plan(PlanArguments),
     /// List a customer's published tables
-    Ls(ReadArguments),
+    #[command(after_help = examples::LS)]
+    Ls {
+        #[command(flatten)]
+        selection: SelectionArguments,
+        #[command(flatten)]
+        read: ReadArguments,
+    },
     /// Show a table's columns and first rows
+    #[command(after_help = examples::SHOW)]
     Show {
         /// The table, such as gold.dim_user
         table: String,
@@ -124,6 +133,7 @@ pub(crate) enum Command {
         read: ReadArguments,
     },
     /// Answer a query over one customer's tables
+    #[command(after_help = examples::QUERY)]
     Query {
         /// A SELECT over tables such as gold.dim_user
         sql: String,
@@ -131,10 +141,13 @@ pub(crate) enum Command {
         read: ReadArguments,
     },
     /// List a customer's releases
+    #[command(after_help = examples::RELEASES)]
     Releases(HistoryArguments),
     /// List a customer's runs
+    #[command(after_help = examples::RUNS)]
     Runs(HistoryArguments),
     /// Show how many rows differ between two releases, table by table
+    #[command(after_help = examples::DIFF)]
     Diff {
         /// A release
         #[arg(value_name = "A")]
@@ -149,6 +162,7 @@ pub(crate) enum Command {
     ///
     /// Bronze stays as it is. The next run is refused with exit code 4 until something newer arrives or --resume is
     /// given, because it would publish again what was rolled back.
+    #[command(after_help = examples::ROLLBACK)]
     Rollback {
         /// The release whose contents come back
         #[arg(long, value_name = "N")]
@@ -160,14 +174,18 @@ pub(crate) enum Command {
     ///
     /// A run does so before it publishes. Exit code 4 if a test of severity error fails. As a table only what fails is
     /// listed, as CSV and JSON every test.
+    #[command(after_help = examples::TEST)]
     Test {
         /// Folder to write failing rows into, up to 100 of each test as CSV
         #[arg(long, value_name = "DIR")]
         samples: Option<PathBuf>,
         #[command(flatten)]
+        selection: SelectionArguments,
+        #[command(flatten)]
         read: ReadArguments,
     },
     /// Compare row counts with what is expected
+    #[command(after_help = examples::VALIDATE)]
     Validate {
         /// TOML file with a [counts] table
         #[arg(long, value_name = "FILE")]
@@ -179,7 +197,7 @@ pub(crate) enum Command {
     ///
     /// The rejects of the batches that the last release was built from, with the first records of each kind. All of
     /// them are in bronze.rejected_rows.
-    #[command(after_help = REJECTS)]
+    #[command(after_help = examples::REJECTS)]
     Rejects {
         /// Only of a source while parsing (bronze.users), of a table's source while cleansing (silver.users), or both
         /// (users)
@@ -188,10 +206,23 @@ pub(crate) enum Command {
         read: ReadArguments,
     },
     /// Merge small files of bronze batches and write checkpoints that are due
+    #[command(after_help = examples::OPTIMIZE)]
     Optimize(HistoryArguments),
     /// Remove files that no kept release and no table needs
+    #[command(after_help = examples::VACUUM)]
     Vacuum(VacuumArguments),
+    /// Add, list, show and remove the project's customers
+    #[command(subcommand, after_help = examples::CUSTOMER)]
+    Customer(CustomerCommand),
+    /// Look for what may keep customers from being published
+    ///
+    /// Looks at configuration, pipeline, folders, permissions, room on the disk, locks, the last runs and releases, and that
+    /// no customer reaches another. Nothing is changed. Exit code 1 if there are errors. As a table only what is not well
+    /// is listed, as CSV and JSON everything.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(DoctorArguments),
     /// Print the completions of a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -250,7 +281,31 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
+    pub selection: SelectionArguments,
+    #[command(flatten)]
     pub place: PlaceArguments,
+}
+
+/// Options that select tables.
+#[derive(Debug, Args)]
+pub(crate) struct SelectionArguments {
+    /// Only these sources and tables, as dbt selects: dim_user, 'fact_*', +x, x+, 2+x+1, @x, layer:gold, source:users,
+    /// tag:history, state:modified; a space adds, a comma takes what both have
+    #[arg(short, long, value_name = "SELECTION", num_args = 1..)]
+    pub select: Vec<String>,
+    /// All but these, of what is selected
+    #[arg(long, value_name = "SELECTION", num_args = 1..)]
+    pub exclude: Vec<String>,
+}
+
+impl SelectionArguments {
+    pub(crate) fn is_given(&self) -> bool {
+        !(self.select.is_empty() && self.exclude.is_empty())
+    }
+
+    pub(crate) fn parse(&self) -> Result<Option<Selection>, SelectionError> {
+        Selection::parse(&self.select, &self.exclude)
+    }
 }
 
 /// Options of `plan`.

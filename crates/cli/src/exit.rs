@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use medallion_pipeline::SelectionError;
 use medallion_runner::{Fault, RunError};
 
 /// The exit codes of `docs/cli.md`.
@@ -13,6 +14,7 @@ pub(crate) enum Exit {
     SomeFailed = 3,
     Guard = 4,
     Counts = 5,
+    Selection = 6,
     Held = 7,
     Interrupted = 130,
 }
@@ -24,6 +26,7 @@ impl Exit {
             Fault::Failed => Self::Failed,
             Fault::Configuration => Self::Configuration,
             Fault::Guard => Self::Guard,
+            Fault::Selection => Self::Selection,
             Fault::Held => Self::Held,
             Fault::Interrupted => Self::Interrupted,
         }
@@ -74,6 +77,16 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         Self::new(Exit::of(&error), error.to_string()).hint(error.hint()).customer(error.customer.as_str())
+    }
+}
+
+impl From<SelectionError> for Failure {
+    fn from(error: SelectionError) -> Self {
+        let exit = match error {
+            SelectionError::Syntax { .. } => Exit::Configuration,
+            SelectionError::Unknown { .. } | SelectionError::Nothing { .. } => Exit::Selection,
+        };
+        Self::new(exit, error.to_string()).hint(error.hint())
     }
 }
 

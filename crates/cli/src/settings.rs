@@ -1,15 +1,17 @@
 //! From arguments, medallion.toml and customer files to what a command needs, resolved once.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, read_folder};
-use medallion_runner::RunOptions;
+use medallion_lake::Release;
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, TableName, read_folder};
+use medallion_runner::{RunError, RunOptions, modified};
 use medallion_sql::SqlOptions;
 
-use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments};
+use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments, SelectionArguments};
 use crate::builtin;
 use crate::exit::{Exit, Failure};
 
@@ -107,11 +109,41 @@ impl ProjectSettings {
         Ok(Customer::without_file(id, source))
     }
 
+    /// The project's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file of a customer, which need not be there.
+    pub(crate) fn customer_file(&self, id: &str) -> PathBuf {
+        self.customers_folder().join(format!("{id}.toml"))
+    }
+
+    /// The customer that its file describes.
+    pub(crate) fn read_customer(&self, id: &str) -> Result<Customer, Failure> {
+        customer_id(id)?;
+        Customer::read(&self.customer_file(id)).map_err(|error| Failure::from(error).customer(id))
+    }
+
+    /// The names of the files in customers/, in order, also those that are no ids; none if there is no such folder.
+    pub(crate) fn customer_ids(&self) -> Result<Vec<String>, Failure> {
+        if self.customers_folder().is_dir() { self.files_of_customers() } else { Ok(Vec::new()) }
+    }
+
     fn customers_folder(&self) -> PathBuf {
         self.folder.join("customers")
     }
 
     fn all_customers(&self) -> Result<Vec<String>, Failure> {
+        let ids = self.files_of_customers()?;
+        if ids.is_empty() {
+            let folder = self.customers_folder();
+            return Err(Failure::configuration(format!("there is no customer file in {}", folder.display())));
+        }
+        Ok(ids)
+    }
+
+    fn files_of_customers(&self) -> Result<Vec<String>, Failure> {
         let folder = self.customers_folder();
         let failed = |error: std::io::Error| {
             Failure::configuration(format!("cannot list {}: {error}", folder.display())).hint(
@@ -129,10 +161,29 @@ impl ProjectSettings {
             }
         }
         ids.sort();
-        if ids.is_empty() {
-            return Err(Failure::configuration(format!("there is no customer file in {}", folder.display())));
-        }
         Ok(ids)
+    }
+
+    /// The tables that a reading command is about; `None` is all.
+    pub(crate) fn selected(
+        &self,
+        selection: &SelectionArguments,
+        customer: &CustomerId,
+        pipeline: &Pipeline,
+        release: Option<&Release>,
+    ) -> Result<Option<BTreeSet<TableName>>, Failure> {
+        let Some(selection) = selection.parse()? else { return Ok(None) };
+        let path = self.customers_folder().join(format!("{customer}.toml"));
+        let own = match selection.needs_state() && path.is_file() {
+            true => Some(pipeline.for_customer(&Customer::read(&path)?)?),
+            false => None,
+        };
+        let modified = match selection.needs_state() {
+            true => modified(own.as_ref().unwrap_or(pipeline), release)
+                .map_err(|cause| RunError { customer: customer.clone(), cause })?,
+            false => BTreeSet::new(),
+        };
+        Ok(Some(selection.resolve(pipeline, &modified)?))
     }
 
     pub(crate) fn sql(&self, memory_limit: Option<&String>) -> Result<SqlOptions, Failure> {
@@ -157,6 +208,8 @@ impl ProjectSettings {
         for source in &run.accept_shrink {
             pipeline.check_source("--accept-shrink", source)?;
         }
+        let selection = run.selection.parse()?;
+        selection.iter().try_for_each(|selection| selection.check(&pipeline))?;
         let sql = self.sql(run.memory_limit.as_ref())?;
         let options = |customer: Result<Customer, Failure>| {
             let customer = customer?;
@@ -172,6 +225,7 @@ impl ProjectSettings {
                 accept_shrink: run.accept_shrink.iter().cloned().collect(),
                 gate: Arc::new(medallion_lake::OpenGate),
                 interrupt: medallion_runner::Interrupt::default(),
+                selection: selection.clone(),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())
@@ -179,7 +233,7 @@ impl ProjectSettings {
 }
 
 /// The pipeline as the customer's file has it; customers without a word on sources and silver share one.
-fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
+pub(crate) fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
     if customer.sources.is_empty() && customer.silver.is_empty() {
         return Ok(Arc::clone(pipeline));
     }

@@ -58,6 +58,8 @@ pub(crate) struct JournalTable {
     fingerprint: Option<String>,
     #[serde(default)]
     build_key: Option<String>,
+    #[serde(default)]
+    definition: Option<String>,
     description: String,
     columns: Vec<JournalColumn>,
     partition_columns: Vec<String>,
@@ -96,8 +98,7 @@ impl Journal {
     pub(crate) fn release(&self, versions: &BTreeMap<TableName, u64>) -> Release {
         let committed = self.tables.iter().filter_map(|table| {
             let version = *versions.get(&table.table)?;
-            let hashes = TableHashes { fingerprint: table.fingerprint.clone(), build_key: table.build_key.clone() };
-            let released = ReleasedTable::new(version, table.rows(), hashes);
+            let released = ReleasedTable::new(version, table.rows(), table.hashes());
             Some((table.table.to_string(), released))
         });
         Release {
@@ -148,6 +149,7 @@ impl JournalTable {
             version_before,
             fingerprint: hashes.fingerprint,
             build_key: hashes.build_key,
+            definition: hashes.definition,
             description: schema.description.clone(),
             columns: schema.columns.iter().map(column).collect(),
             partition_columns: schema.partition_columns.clone(),
@@ -162,6 +164,14 @@ impl JournalTable {
             description: self.description.clone(),
             columns: self.columns.iter().map(column).collect(),
             partition_columns: self.partition_columns.clone(),
+        }
+    }
+
+    fn hashes(&self) -> TableHashes {
+        TableHashes {
+            fingerprint: self.fingerprint.clone(),
+            build_key: self.build_key.clone(),
+            definition: self.definition.clone(),
         }
     }
 

@@ -18,6 +18,8 @@
 //! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,
 //! `rollback.rs` publishes old contents again. `snapshots.rs` is what a release says of the exports in its histories.
 //!
+//! `inspection.rs` looks without changing anything, `removal.rs` removes a customer.
+//!
 //! `place.rs` knows the folders and refuses links, `statistics.rs` turns Parquet footers into Delta statistics,
 //! `table_schema.rs` translates schemas. `disk.rs` makes all changes, so that they survive a power loss, `durable.rs`
 //! those of deltalake. Each first passes the gate of `gate.rs`, where tests let it fail. `reported.rs` keeps what the disk
@@ -33,6 +35,7 @@ mod error;
 mod faults;
 mod fingerprint;
 mod gate;
+mod inspection;
 mod journal;
 mod ledger;
 mod lock;
@@ -46,6 +49,7 @@ mod publish;
 mod published;
 mod recovery;
 mod release;
+mod removal;
 mod reported;
 mod rollback;
 mod runs;
@@ -61,6 +65,7 @@ pub use commit::{CommitInfo, CommitMode};
 pub use engine_files::engine_files;
 pub use error::{LakeError, no_room_hint};
 pub use gate::{Gate, OpenGate, Operation};
+pub use inspection::{LockState, Oddity, host, writable_above};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
 pub use lock::{LakeLock, LockHolder};
 pub use mirror::{bring, shown};

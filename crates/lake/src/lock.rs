@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Disk;
 use crate::error::LakeError;
 use crate::gate::Operation;
+use crate::inspection::host;
 use crate::mirror::Mirror;
 use crate::object_lock::{self, Attempt, ObjectLock};
 use crate::place::{Lake, MEDALLION_FOLDER};
@@ -211,12 +212,6 @@ fn read_holder(file: &mut File) -> Option<Box<LockHolder>> {
     file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok().map(Box::new)
-}
-
-fn host() -> Option<String> {
-    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = from_kernel.or_else(|| std::env::var("HOSTNAME").ok())?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -84,6 +84,15 @@ pub(crate) fn take(bucket: &Bucket, holder: &LockHolder) -> io::Result<Attempt> 
     Ok(Attempt::Held(None))
 }
 
+/// Who has the lock of a customer's bucket, if somebody has and was heard of lately. Nothing is written: the time is
+/// this machine's.
+pub(crate) fn holder(bucket: &Bucket) -> io::Result<Option<Box<LockHolder>>> {
+    let Some((found, meta)) = bucket.get(&lock_name())? else { return Ok(None) };
+    let holder = read(&found)?;
+    let is_held = !holder.released && Utc::now() - meta.last_modified <= STALE;
+    Ok(is_held.then(|| Box::new(holder)))
+}
+
 fn taken(
     bucket: &Bucket,
     holder: LockHolder,

@@ -64,6 +64,9 @@ pub struct ReleasedTable {
     /// The hash of what it was built from, if known.
     #[serde(default)]
     pub build_key: Option<String>,
+    /// The hash of its definition alone. Files of earlier builds have none.
+    #[serde(default)]
+    pub definition: Option<String>,
 }
 
 /// What tells whether a table is the same later.
@@ -73,20 +76,23 @@ pub struct TableHashes {
     pub fingerprint: Option<String>,
     /// The hash of what it was built from, if known.
     pub build_key: Option<String>,
+    /// The hash of its definition alone, if known.
+    pub definition: Option<String>,
 }
 
 impl ReleasedTable {
     /// A table of a release.
     #[must_use]
     pub fn new(version: u64, rows: u64, hashes: TableHashes) -> Self {
-        let TableHashes { fingerprint, build_key } = hashes;
-        Self { version, rows, fingerprint, build_key }
+        let TableHashes { fingerprint, build_key, definition } = hashes;
+        Self { version, rows, fingerprint, build_key, definition }
     }
 
     /// What tells whether the table is the same later.
     #[must_use]
     pub fn hashes(&self) -> TableHashes {
-        TableHashes { fingerprint: self.fingerprint.clone(), build_key: self.build_key.clone() }
+        let Self { fingerprint, build_key, definition, .. } = self.clone();
+        TableHashes { fingerprint, build_key, definition }
     }
 }
 
@@ -197,7 +203,8 @@ mod tests {
     use super::*;
 
     fn example(release: u64) -> Release {
-        let table = ReleasedTable::new(3, 12, TableHashes::default());
+        let hashes = TableHashes { definition: Some("d1".to_owned()), ..TableHashes::default() };
+        let table = ReleasedTable::new(3, 12, hashes);
         let batch_id = "2025-06-30_000001_0123456789abcdef".to_owned();
         let mut snapshots = Snapshots::default();
         snapshots.insert(NaiveDate::from_ymd_opt(2025, 6, 30).unwrap(), &batch_id);
@@ -245,7 +252,7 @@ mod tests {
         let expected = serde_json::json!({
             "schema": "medallion/release/v1", "release": 1, "run_id": "run-1", "as_of": "2025-06-30",
             "published_at": "2025-07-01T02:00:00Z",
-            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}},
+            "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null, "definition": "d1"}},
             "batches": {"bronze.users": {"batch_id": "2025-06-30_000001_0123456789abcdef", "records": 3057}},
             "history": {"silver.users_history": [
                 {"first": "2025-06-30", "last": "2025-06-30", "batch": "2025-06-30_000001_0123456789abcdef"},
@@ -265,9 +272,10 @@ mod tests {
             "tables": {"gold.dim_user": {"version": 3, "rows": 12, "fingerprint": null, "build_key": null}}
         }"#;
         fs::write(lake.release_path(1), text).unwrap();
+        let tables = BTreeMap::from([("gold.dim_user".to_owned(), ReleasedTable::new(3, 12, TableHashes::default()))]);
         assert_eq!(
             lake.latest_release().unwrap(),
-            Some(Release { batches: BTreeMap::new(), history: BTreeMap::new(), ..example(1) })
+            Some(Release { tables, batches: BTreeMap::new(), history: BTreeMap::new(), ..example(1) })
         );
     }
 

@@ -252,5 +252,5 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 
 /// Hashes of a table whose fingerprint is known.
 pub(crate) fn known(fingerprint: &str) -> TableHashes {
-    TableHashes { fingerprint: Some(fingerprint.to_owned()), build_key: None }
+    TableHashes { fingerprint: Some(fingerprint.to_owned()), ..TableHashes::default() }
 }

@@ -215,6 +215,14 @@ impl Customer {
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| DefinitionError::Read { path: path.to_path_buf(), source })?;
+        Self::parse(path, text)
+    }
+
+    /// What [`Customer::read`] makes of a file with that text.
+    ///
+    /// # Errors
+    /// As [`Customer::read`], apart from reading.
+    pub fn parse(path: &Path, text: String) -> Result<Self, DefinitionError> {
         let file = path.display().to_string();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let id: CustomerId = stem.parse()?;

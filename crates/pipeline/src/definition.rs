@@ -2,12 +2,12 @@
 
 use encoding_rs::Encoding;
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::arrival::{self, NewColumns};
 use crate::audit::{ReferenceKeys, TestKeys};
 use crate::mode::{Deleted, Mode};
-use crate::schema::{Column, ColumnType, TableName};
+use crate::schema::{Column, ColumnType, TableName, is_identifier};
 
 /// `pipeline.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +52,9 @@ pub enum FileFormat {
 pub struct Source {
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// Case-insensitive globs over file names without their ending.
     pub patterns: Vec<String>,
     /// The files' format.
@@ -89,6 +92,16 @@ pub struct Source {
     pub max_age_days: Option<u32>,
     /// The columns in order.
     pub columns: Vec<SourceColumn>,
+}
+
+fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let tags = Vec::<String>::deserialize(deserializer)?;
+    match tags.iter().find(|tag| !is_identifier(tag)) {
+        None => Ok(tags),
+        Some(tag) => Err(serde::de::Error::custom(format!(
+            "'{tag}' is not a tag: expected a name of a-z, 0-9 and '_' that starts with a letter"
+        ))),
+    }
 }
 
 fn default_retain_batches() -> u32 {
@@ -253,6 +266,9 @@ pub struct Cleanse {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The source.
     pub source: String,
     /// The natural key; none keeps every row that is not an exact duplicate.
@@ -302,6 +318,9 @@ pub struct QueryTable {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The columns that identify a row.
     #[serde(default)]
     pub key: Vec<String>,
@@ -374,6 +393,9 @@ pub struct HierarchyTable {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// Where the nodes come from.
     pub nodes: Nodes,
     /// Where the edges come from.
@@ -404,6 +426,9 @@ pub struct FindingsTable {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The hierarchies looked at.
     pub hierarchies: Vec<TableName>,
     /// Data tests.
@@ -419,6 +444,9 @@ pub struct VersionsTable {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The cleansed table that is followed.
     pub of: TableName,
     /// Its columns that are not followed.
@@ -441,6 +469,9 @@ pub struct Dimension {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The columns that identify a row.
     pub key: Vec<String>,
     /// Whether the unknown member is added.
@@ -461,6 +492,9 @@ pub struct Fact {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The conformed keys that the query returns.
     pub keys: Vec<String>,
     /// Fiscal-year column to the date column it labels.
@@ -491,6 +525,9 @@ pub struct History {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// The conformed keys that the query returns.
     pub keys: Vec<String>,
     /// What identifies the thing.
@@ -526,6 +563,9 @@ pub struct FiscalYearTable {
     _kind: String,
     /// What a row is.
     pub description: String,
+    /// What selections call it by, with `tag:`.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
     /// Column with the year's label.
     pub label: String,
     /// Column with its first day.
@@ -595,6 +635,22 @@ impl Definition {
             Self::Fact(table) => &table.tests,
             Self::History(table) => &table.tests,
             Self::FiscalYears(table) => &table.tests,
+        }
+    }
+
+    /// What selections call it by.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        match self {
+            Self::Cleanse(table) => &table.tags,
+            Self::Query(table) | Self::Bridge(table) => &table.tags,
+            Self::Hierarchy(table) => &table.tags,
+            Self::Findings(table) => &table.tags,
+            Self::Versions(table) => &table.tags,
+            Self::Dimension(table) => &table.tags,
+            Self::Fact(table) => &table.tags,
+            Self::History(table) => &table.tags,
+            Self::FiscalYears(table) => &table.tags,
         }
     }
 

@@ -190,3 +190,17 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate.to_owned())
 }
+
+/// How many similar names are worth reading.
+const FEW: usize = 3;
+
+/// The candidates that may be meant by `name`, the most similar first; at most three, and only those that are nearly as
+/// similar as the first.
+pub fn nearest_few<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let similar = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
+    let mut similar: Vec<(f64, &str)> = similar.filter(|(similarity, _)| *similarity > 0.75).collect();
+    similar.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let best = similar.first().map_or(0.0, |(similarity, _)| *similarity);
+    let close = similar.into_iter().take_while(|(similarity, _)| best - similarity < 0.05);
+    close.take(FEW).map(|(_, name)| name.to_owned()).collect()
+}

@@ -77,25 +77,22 @@ pub struct TestRun {
     pub left_out: Vec<(String, TableName)>,
 }
 
-/// Runs the tests of a pipeline over the tables of a release, by default the last. Failing rows are kept as CSV in
-/// `samples`, if that is given; the lake is not written to.
+/// Runs the tests of a pipeline over the tables of a release; only those that look at a `selected`
+/// table, if there is a selection. Failing rows are kept as CSV in `samples`, if that is given; the lake is not written
+/// to.
 ///
 /// # Errors
-/// If there is no such release, a table cannot be read, or the samples cannot be written.
+/// If a table cannot be read, or the samples cannot be written.
 pub async fn run_tests(
     lake: &Lake,
     pipeline: &Pipeline,
-    release: Option<u64>,
+    release: Release,
+    selected: Option<&BTreeSet<TableName>>,
     sql: &SqlOptions,
     samples: Option<&Path>,
 ) -> Result<TestRun, Cause> {
-    let found = match release {
-        Some(number) => Some(lake.release(number)?),
-        None => lake.latest_release()?,
-    };
-    let Some(release) = found else { return Err(Cause::NoRelease { lake: shown(lake.folder()) }) };
     let session = sql_session(sql)?;
-    let (tests, left_out) = testable(pipeline, &release);
+    let (tests, left_out) = testable(pipeline, &release, selected);
     let needed: BTreeSet<&TableName> = tests.iter().flat_map(DataTest::tables).collect();
     let mut rows = BTreeMap::new();
     for name in needed {
@@ -112,10 +109,27 @@ pub async fn run_tests(
     Ok(TestRun { release, results, left_out })
 }
 
+/// The release of that number, by default the last.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub fn release_of(lake: &Lake, release: Option<u64>) -> Result<Release, Cause> {
+    let found = match release {
+        Some(number) => Some(lake.release(number)?),
+        None => lake.latest_release()?,
+    };
+    found.ok_or_else(|| Cause::NoRelease { lake: lake.folder().display().to_string() })
+}
+
 /// The tests whose tables a release has, and the others with the first table that it lacks.
-fn testable(pipeline: &Pipeline, release: &Release) -> (Vec<DataTest>, Vec<(String, TableName)>) {
+fn testable(
+    pipeline: &Pipeline,
+    release: &Release,
+    selected: Option<&BTreeSet<TableName>>,
+) -> (Vec<DataTest>, Vec<(String, TableName)>) {
     let (mut tests, mut left_out) = (Vec::new(), Vec::new());
-    for test in &pipeline.tests {
+    let is_selected = |table: &&TableName| selected.is_none_or(|selected| selected.contains(*table));
+    for test in pipeline.tests.iter().filter(|test| test.tables().iter().any(is_selected)) {
         match test.tables().into_iter().find(|table| !release.tables.contains_key(&table.to_string())) {
             Some(table) => left_out.push((test.full_name(), table.clone())),
             None => tests.push(test.clone()),
@@ -127,8 +141,8 @@ fn testable(pipeline: &Pipeline, release: &Release) -> (Vec<DataTest>, Vec<(Stri
 /// What a run's tests need.
 pub(crate) struct Audit<'a> {
     pub lake: &'a Lake,
-    pub pipeline: &'a Pipeline,
-    /// Knows all silver and gold tables as they are to be published.
+    pub tests: &'a [DataTest],
+    /// Knows the tables that they look at as they are to be published.
     pub session: &'a SqlSession,
     pub run_id: &'a str,
     pub as_of: NaiveDate,
@@ -138,17 +152,17 @@ pub(crate) struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    /// Runs all tests and tells of those that only warn.
+    /// Runs the tests and tells of those that only warn.
     pub(crate) async fn run(&self) -> Result<Vec<TestResult>, Cause> {
         let last = self.lake.latest_release()?;
         let options = AuditOptions { as_of: self.as_of, rows: self.rows.clone(), last_rows: last_rows(last.as_ref()) };
-        let findings = self.session.audit(&self.pipeline.tests, &options).await?;
+        let findings = self.session.audit(self.tests, &options).await?;
         let keep = |sample: &Sample, name: &str| {
             let file = format!("{name}.csv");
             self.lake.write_sample(self.run_id, &file, sample.csv().as_bytes())?;
             Ok(Some(format!("{FOLDER}/{file}")))
         };
-        let results = results(&self.pipeline.tests, findings, keep)?;
+        let results = results(self.tests, findings, keep)?;
         for result in results.iter().filter(|result| result.status == TestStatus::Warn) {
             self.listener.on(&Event::Warning { table: result.table.clone(), message: self.sentence(result) });
         }

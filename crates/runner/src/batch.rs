@@ -96,6 +96,20 @@ impl Batches {
         Self::from_parts(&folders, ledger.iter().filter(|entry| entry.source == source))
     }
 
+    /// As [`Batches::of`], as it was when nothing beyond that place in the order of arrival had come.
+    pub(crate) fn up_to(
+        source: &str,
+        published: Option<&PublishedTable>,
+        ledger: &[LedgerEntry],
+        last_sequence: u64,
+    ) -> Self {
+        let folders = published.into_iter().flat_map(PublishedTable::paths);
+        let folders = folders.filter_map(|(path, _)| path.split('/').next());
+        let came = |folder: &&str| BatchId::parse(folder).is_none_or(|batch| batch.sequence <= last_sequence);
+        let entries = ledger.iter().filter(|entry| entry.source == source && entry.sequence <= last_sequence);
+        Self::from_parts(&folders.filter(came).collect(), entries)
+    }
+
     fn from_parts<'a>(folders: &BTreeSet<&str>, ledger: impl Iterator<Item = &'a LedgerEntry>) -> Self {
         let mut batches = Self::default();
         let mut retired = BTreeSet::new();
@@ -158,6 +172,11 @@ impl Batches {
     /// The content that is the truth: the newest export; of several with one date the last that came.
     pub(crate) fn current(&self) -> Option<&Content> {
         self.contents.iter().filter(|content| content.batch_id.is_some()).max_by_key(|content| content.dated)
+    }
+
+    /// The content whose rows are in a batch.
+    pub(crate) fn holding(&self, batch_id: &str) -> Option<&Content> {
+        self.contents.iter().find(|content| content.batch_id.as_deref() == Some(batch_id))
     }
 
     /// What makes up the truth, in its order: the current content of snapshots; of increments all, from the last

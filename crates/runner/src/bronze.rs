@@ -63,8 +63,8 @@ pub(crate) struct BronzeStep {
     pub refused: Vec<NotTaken>,
     /// What people should know, by table.
     pub warnings: Vec<(TableName, String)>,
-    /// Files whose content is in bronze.
-    pub done: Vec<ReadFile>,
+    /// Files whose content is in bronze, by source.
+    pub done: BTreeMap<TableName, Vec<ReadFile>>,
     /// All that was taken in of each source.
     pub batches: BTreeMap<TableName, Batches>,
 }
@@ -75,20 +75,40 @@ pub(crate) struct Drop<'a> {
     pub arrival: &'a Arrival,
 }
 
+/// The sources that are to be taken in, among all that may be in the folder.
+pub(crate) struct Wanted<'a> {
+    pub pipeline: &'a Pipeline,
+    pub sources: Vec<&'a SourceTable>,
+}
+
+impl Wanted<'_> {
+    /// What is there of the sources. Files of the others are nobody's concern; without any the folder need not be there.
+    fn discover(&self, drop: &Drop<'_>, options: &IngestOptions) -> Result<Discovery, Cause> {
+        if self.sources.is_empty() {
+            return Ok(Discovery::default());
+        }
+        let mut discovery = discover(drop.folder, self.pipeline.sources.values(), drop.arrival, options.now)?;
+        let is_wanted = |file: &NotTaken| self.sources.iter().any(|source| source.name.table == file.source);
+        discovery.waiting.retain(is_wanted);
+        discovery.refused.retain(is_wanted);
+        Ok(discovery)
+    }
+}
+
 /// Reads, stages and commits what is new in the drop folder. Nothing is committed unless every source could be staged.
 /// `step` is filled as far as this gets.
 pub(crate) async fn take_in(
     lake: &Lake,
-    pipeline: &Pipeline,
+    wanted: &Wanted<'_>,
     drop: &Drop<'_>,
     options: &IngestOptions,
     interrupt: &Interrupt,
     step: &mut BronzeStep,
 ) -> Result<(), Cause> {
-    let published = published(lake, pipeline).await?;
+    let published = published(lake, &wanted.sources).await?;
     let ledger = lake.ledger()?;
-    let discovery = discover(drop.folder, pipeline.sources.values(), drop.arrival, options.now)?;
-    let (mut staged, cause) = stage_all(lake, pipeline, &discovery, &published, &ledger, options);
+    let discovery = wanted.discover(drop, options)?;
+    let (mut staged, cause) = stage_all(lake, &wanted.sources, &discovery, &published, &ledger, options);
     step.leave(discovery, &mut staged);
     let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
     let cause = cause.or_else(|| interrupt.check().err());
@@ -115,17 +135,17 @@ pub(crate) async fn take_in(
 pub(crate) async fn look(
     lake: Option<&Lake>,
     scratch: &Lake,
-    pipeline: &Pipeline,
+    wanted: &Wanted<'_>,
     drop: &Drop<'_>,
     options: &IngestOptions,
     step: &mut BronzeStep,
 ) -> Result<(), Cause> {
     let (published, ledger) = match lake {
-        Some(lake) => (published(lake, pipeline).await?, lake.ledger()?),
+        Some(lake) => (published(lake, &wanted.sources).await?, lake.ledger()?),
         None => (Published::new(), Vec::new()),
     };
-    let discovery = discover(drop.folder, pipeline.sources.values(), drop.arrival, options.now)?;
-    let (mut staged, cause) = stage_all(scratch, pipeline, &discovery, &published, &ledger, options);
+    let discovery = wanted.discover(drop, options)?;
+    let (mut staged, cause) = stage_all(scratch, &wanted.sources, &discovery, &published, &ledger, options);
     step.leave(discovery, &mut staged);
     let cause = cause.or_else(|| missing_sources(&staged, step, drop.folder));
     for source in staged {
@@ -135,11 +155,11 @@ pub(crate) async fn look(
     cause.map_or(Ok(()), Err)
 }
 
-type Published = BTreeMap<TableName, Option<PublishedTable>>;
+pub(crate) type Published = BTreeMap<TableName, Option<PublishedTable>>;
 
-async fn published(lake: &Lake, pipeline: &Pipeline) -> Result<Published, Cause> {
+pub(crate) async fn published(lake: &Lake, sources: &[&SourceTable]) -> Result<Published, Cause> {
     // Reading a log is computing; tasks of their own use all threads.
-    let reads = pipeline.sources.values().map(|source| async {
+    let reads = sources.iter().map(|source| async {
         let (lake, name) = (lake.clone(), source.name.clone());
         let read = tokio::spawn(async move { lake.published(&name, None).await });
         let failed = |error: JoinError| Cause::Worker { table: source.name.to_string(), message: error.to_string() };
@@ -179,18 +199,15 @@ fn missing_sources(staged: &[StagedSource<'_>], step: &BronzeStep, folder: &Path
 /// Stages what is new of every source; the first failure, if any, comes with what the others staged.
 fn stage_all<'a>(
     lake: &Lake,
-    pipeline: &'a Pipeline,
+    sources: &[&'a SourceTable],
     discovery: &Discovery,
     published: &Published,
     ledger: &[LedgerEntry],
     options: &IngestOptions,
 ) -> (Vec<StagedSource<'a>>, Option<Cause>) {
     let arriving = Arriving { lake, options };
-    let results: Vec<(StagedSource<'a>, Option<Cause>)> = pipeline
-        .sources
-        .values()
-        .collect::<Vec<_>>()
-        .into_par_iter()
+    let results: Vec<(StagedSource<'a>, Option<Cause>)> = sources
+        .par_iter()
         .map(|source| {
             let before = published.get(&source.name).and_then(Option::as_ref);
             let exports = discovery.exports.get(&source.name.table).map(Vec::as_slice).unwrap_or_default();
@@ -256,7 +273,7 @@ async fn commit(lake: &Lake, source: &StagedSource<'_>, options: &IngestOptions)
 /// `stay` are not among them.
 pub(crate) async fn retire(
     lake: &Lake,
-    pipeline: &Pipeline,
+    sources: impl Iterator<Item = &SourceTable>,
     batches: &BTreeMap<TableName, Batches>,
     stay: &BTreeSet<String>,
     options: &IngestOptions,
@@ -264,7 +281,7 @@ pub(crate) async fn retire(
     let mut entries = Vec::new();
     let mut surplus: BTreeMap<&TableName, BTreeSet<String>> = BTreeMap::new();
     // Increments are never retired: the tables are built from all of them.
-    for source in pipeline.sources.values().filter(|source| source.source.mode == Mode::Snapshot) {
+    for source in sources.filter(|source| source.source.mode == Mode::Snapshot) {
         let retained = usize::try_from(source.source.retain_batches).unwrap_or(usize::MAX);
         let surplus_of = batches.get(&source.name).map(|batches| batches.surplus(retained)).unwrap_or_default();
         let may_go = |content: &Content| content.batch_id.as_ref().is_some_and(|batch| !stay.contains(batch));
@@ -323,26 +340,18 @@ impl BronzeStep {
             result.new_batches.push(batch_id);
             result.files.extend(ingested.files);
         }
-        let (files, increments) = put_together(&counting, &staged, published, schema);
+        let current = current_batch(definition, &counting, &staged, published, schema);
         let is_incremental = definition.source.mode == Mode::Incremental;
+        let increments = current.increments.as_deref().unwrap_or_default();
         let counts = |batch: &&String| increments.iter().any(|increment| increment.batch_id == **batch);
         for batch in result.new_batches.iter().filter(|batch| is_incremental && !counts(batch)) {
             let message = format!("{batch} is older than the snapshot that increments begin with, and does not count");
             self.warnings.push((name.clone(), message));
         }
-        let current = CurrentBatch {
-            batch_id: result.batch_id.clone(),
-            content_hash: match is_incremental {
-                true => Some(increments_hash(definition, &counting)),
-                false => counting.into_iter().next().map(|content| content.hash),
-            },
-            files,
-            increments: is_incremental.then_some(increments),
-        };
         self.current.insert(name.clone(), current);
         self.results.insert(name.clone(), result);
         self.warnings.extend(source.warnings.into_iter().map(|warning| (name.clone(), warning)));
-        self.done.extend(source.done);
+        self.done.insert(name.clone(), source.done);
         self.batches.insert(name, source.batches);
     }
 }
@@ -350,6 +359,27 @@ impl BronzeStep {
 /// The newest date under which any of it came.
 fn newest_date(contents: &[Content]) -> Option<NaiveDate> {
     contents.iter().map(|content| content.dated.0).max()
+}
+
+/// What the contents that count amount to.
+pub(crate) fn current_batch(
+    source: &SourceTable,
+    counting: &[Content],
+    staged: &BTreeMap<String, StagedTable>,
+    published: Option<&PublishedTable>,
+    schema: TableSchema,
+) -> CurrentBatch {
+    let (files, increments) = put_together(counting, staged, published, schema);
+    let is_incremental = source.source.mode == Mode::Incremental;
+    CurrentBatch {
+        batch_id: counting.last().and_then(|content| content.batch_id.clone()),
+        content_hash: match is_incremental {
+            true => Some(increments_hash(source, counting)),
+            false => counting.first().map(|content| content.hash.clone()),
+        },
+        files,
+        increments: is_incremental.then_some(increments),
+    }
 }
 
 /// The files of the batches that count, one batch after another.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use medallion_gold::GoldOptions;
+use chrono::NaiveDate;
+use medallion_gold::{FiscalYears, GoldOptions};
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Layer, Pipeline, SourceTable, Table, TableName};
+use medallion_pipeline::{FiscalYearOptions, Layer, Pipeline, SourceTable, Table, TableName};
 
 use crate::batch::Content;
 use crate::error::Cause;
@@ -35,6 +36,24 @@ pub(crate) fn build_key(
     for (name, fingerprint) in inputs {
         hasher.add(&name.to_string());
         hasher.add(fingerprint);
+    }
+    Ok(hasher.0.finalize().to_hex().to_string())
+}
+
+/// The hash of what a table is made by, whatever it is made from and on whatever day, and whatever the customer's fiscal
+/// years are: it tells whether somebody changed the definition.
+pub(crate) fn definition_key(pipeline: &Pipeline, table: &Table) -> Result<String, Cause> {
+    let mut hasher = Hasher(blake3::Hasher::new());
+    hasher.add(&table.name.to_string());
+    for text in definitions(pipeline, table) {
+        hasher.add(text);
+    }
+    if table.name.layer == Layer::Gold {
+        let fiscal_years = FiscalYears::new(FiscalYearOptions::default());
+        let options = GoldOptions { as_of: NaiveDate::default(), fiscal_years, run_id: String::new() };
+        hasher.add(&medallion_gold::query(pipeline, table, &options)?);
+    } else if let Some(model) = &table.model {
+        hasher.add(&model.text);
     }
     Ok(hasher.0.finalize().to_hex().to_string())
 }

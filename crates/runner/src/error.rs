@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use medallion_bronze::BronzeError;
 use medallion_gold::GoldError;
 use medallion_lake::{LakeError, no_room_hint};
-use medallion_pipeline::{CustomerId, DefinitionError};
+use medallion_pipeline::{CustomerId, DefinitionError, SelectionError, TableName};
 use medallion_silver::SilverError;
 use medallion_sql::{OutputError, SqlError};
 
@@ -152,6 +152,39 @@ pub enum Cause {
         /// What became of it.
         parts: Vec<(&'static str, u64)>,
     },
+    /// The selection cannot be read, or matches nothing.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// A selected table is built from one that is neither selected nor published.
+    #[error("{table} is selected, and is built from {input}, which is not selected and was never published")]
+    NeverPublished {
+        /// The selected table.
+        table: TableName,
+        /// What it needs.
+        input: TableName,
+    },
+    /// The rows that a release was built from have left bronze.
+    #[error(
+        "{source_table} is not selected, and bronze no longer has the batch {batch} that release {release} was built from"
+    )]
+    BatchGone {
+        /// The source.
+        source_table: TableName,
+        /// The batch.
+        batch: String,
+        /// The release.
+        release: u64,
+    },
+    /// After a rollback only part of the tables would be built.
+    #[error(
+        "release {release} was rolled back to {to}: the next run has to be about all tables; nothing was published"
+    )]
+    PartOfRollback {
+        /// The release that rolled back.
+        release: u64,
+        /// The release whose contents it has.
+        to: u64,
+    },
     /// What a rollback took back would be published again.
     #[error(
         "release {release} was rolled back to {to}, and nothing newer than what was rolled back has arrived; nothing \
@@ -189,6 +222,8 @@ pub enum Fault {
     Configuration,
     /// A rule or guard of the customer's own.
     Guard,
+    /// The selection names what is not there, or matches nothing.
+    Selection,
     /// Another run holds the customer.
     Held,
     /// Nobody's: somebody asked it to stop.
@@ -211,6 +246,16 @@ impl RunError {
             Cause::Guard { shrunk, .. } if !shrunk.is_empty() => {
                 let options: Vec<String> = shrunk.iter().map(|source| format!("--accept-shrink {source}")).collect();
                 Some(format!("ask for the export again; if it is right as it is, run with {}", options.join(" ")))
+            }
+            Cause::Selection(error) => error.hint(),
+            Cause::NeverPublished { table, .. } => {
+                Some(format!("select what it is built from too (--select +{table}), or run once without a selection"))
+            }
+            Cause::BatchGone { source_table, .. } => {
+                Some(format!("select the source and what is built from it (--select source:{}+)", source_table.table))
+            }
+            Cause::PartOfRollback { .. } => {
+                Some("run without --select and --exclude; with --resume if nothing newer has arrived".to_owned())
             }
             Cause::RolledBack { .. } => {
                 Some("deliver better files, or run with --resume to publish the same again".to_owned())
@@ -254,12 +299,16 @@ impl RunError {
             Cause::Bronze(BronzeError::ClaimedTwice { .. })
             | Cause::Gold(_)
             | Cause::Definition(_)
+            | Cause::Selection(SelectionError::Syntax { .. })
+            | Cause::NeverPublished { .. }
             | Cause::NoRejects { .. } => Fault::Configuration,
+            Cause::Selection(_) => Fault::Selection,
             Cause::Silver(SilverError::Expression { .. } | SilverError::VersionsType { .. }) => Fault::Configuration,
             Cause::Silver(SilverError::RuleFailed { .. })
             | Cause::Guard { .. }
             | Cause::Audit { .. }
             | Cause::RolledBack { .. }
+            | Cause::PartOfRollback { .. }
             | Cause::SchemaChange { .. } => Fault::Guard,
             Cause::Sql(error) if is_definition(error) => Fault::Configuration,
             Cause::Lake(LakeError::Held { .. }) => Fault::Held,

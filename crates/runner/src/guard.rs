@@ -10,6 +10,7 @@ use crate::batch::BatchId;
 use crate::bronze::CurrentBatch;
 use crate::error::Cause;
 use crate::results::TableResult;
+use crate::scope::Scope;
 
 /// What guards compare.
 pub(crate) struct Guards<'a> {
@@ -18,6 +19,7 @@ pub(crate) struct Guards<'a> {
     /// Sources that may shrink.
     pub accept_shrink: &'a BTreeSet<String>,
     pub as_of: NaiveDate,
+    pub scope: &'a Scope,
 }
 
 impl Guards<'_> {
@@ -29,7 +31,7 @@ impl Guards<'_> {
     ) -> Result<(), Cause> {
         let mut shrunk = Vec::new();
         let mut reasons = Vec::new();
-        for (name, batch) in current {
+        for (name, batch) in current.iter().filter(|(name, _)| self.scope.moves(name)) {
             if let Some(reason) = self.shrank(name, batch) {
                 shrunk.push(name.table.clone());
                 reasons.push(reason);
@@ -71,10 +73,19 @@ impl Guards<'_> {
     }
 }
 
-/// The batches of a release, for the guards of the next one.
-pub(crate) fn released_batches(current: &BTreeMap<TableName, CurrentBatch>) -> BTreeMap<String, ReleasedBatch> {
-    let released = current.iter().filter_map(|(name, batch)| Some((name.to_string(), released_batch(batch)?)));
-    released.collect()
+/// The batches of a release, for the guards of the next one: of sources whose tables are not built they stay those of the
+/// last.
+pub(crate) fn released_batches(
+    current: &BTreeMap<TableName, CurrentBatch>,
+    scope: &Scope,
+    last: Option<&Release>,
+) -> BTreeMap<String, ReleasedBatch> {
+    let moves = |name: &String| name.parse().is_ok_and(|name| scope.moves(&name));
+    let before = last.into_iter().flat_map(|last| &last.batches);
+    let stay = before.filter(|(name, _)| scope.is_selective() && !moves(name));
+    let moved = current.iter().filter(|(name, _)| scope.moves(name));
+    let moved = moved.filter_map(|(name, batch)| Some((name.to_string(), released_batch(batch)?)));
+    stay.map(|(name, batch)| (name.clone(), batch.clone())).chain(moved).collect()
 }
 
 /// The batch that a release names. Of increments it is the one that came last, whatever its date, so that each that comes

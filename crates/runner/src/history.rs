@@ -16,6 +16,7 @@ use crate::bronze::extra_columns;
 use crate::error::Cause;
 use crate::events::Event;
 use crate::layers::Builder;
+use crate::scope::Scope;
 
 /// What is published of the tables of versions, and what has arrived for them.
 #[derive(Debug, Default)]
@@ -98,12 +99,14 @@ impl Histories {
         last: Option<Arc<Release>>,
         pipeline: &Pipeline,
         batches: &BTreeMap<TableName, Batches>,
+        scope: &Scope,
         accept_shrink: &BTreeSet<String>,
     ) -> Self {
         let mut histories = Self { last, accept_shrink: accept_shrink.clone(), ..Self::default() };
         for source in pipeline.sources.values() {
             let (name, Some(batches)) = (&source.name, batches.get(&source.name)) else { continue };
             let by_date = match source.source.mode {
+                Mode::Snapshot if !scope.moves(name) => histories.released(pipeline, name, batches.by_date()),
                 Mode::Snapshot => batches.by_date(),
                 Mode::Incremental => {
                     let (increments, by_date) = Increments::of(&batches.counting(Mode::Incremental));
@@ -114,6 +117,30 @@ impl Histories {
             histories.by_date.insert(name.clone(), by_date);
         }
         histories
+    }
+
+    /// The exports of a source that the last release knows: those in its tables of versions or like what is there, and the
+    /// one that was current.
+    fn released(
+        &self,
+        pipeline: &Pipeline,
+        source: &TableName,
+        mut by_date: BTreeMap<NaiveDate, String>,
+    ) -> BTreeMap<NaiveDate, String> {
+        let last = self.last.as_deref();
+        let following = pipeline.tables.iter().filter(|table| Self::source_of(pipeline, table) == Some(source));
+        let known: Vec<Snapshots> = following.map(|table| published(last, &table.name)).collect();
+        let current = last.and_then(|last| last.batches.get(&source.to_string()));
+        by_date.retain(|date, batch| {
+            let is_current = current.is_some_and(|current| current.batch_id == *batch);
+            is_current || known.iter().any(|snapshots| snapshots.batch_at(*date) == Some(batch))
+        });
+        by_date
+    }
+
+    /// The source whose exports a table of versions follows; `None` for tables of other kinds.
+    pub(crate) fn source_of<'p>(pipeline: &'p Pipeline, table: &'p Table) -> Option<&'p TableName> {
+        Following::of(pipeline, table).map(|following| &following.source.name)
     }
 
     /// The batches whose rows make up a source under a name: itself, or increments.

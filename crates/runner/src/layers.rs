@@ -9,13 +9,13 @@ use medallion_gold::GoldOptions;
 use medallion_lake::{Lake, Release, ReleasedTable, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
-use medallion_pipeline::{Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
+use medallion_pipeline::{DataTest, Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
 use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, UpsertTask, stage_findings};
 use medallion_sql::SqlSession;
 use url::Url;
 
 use crate::bronze::CurrentBatch;
-use crate::build_key::build_key;
+use crate::build_key::{build_key, definition_key};
 use crate::conservation;
 use crate::error::Cause;
 use crate::events::{Event, Listener};
@@ -23,6 +23,7 @@ use crate::history::{Histories, History};
 use crate::input::{Input, Inputs};
 use crate::interrupt::Interrupt;
 use crate::results::{Status, TableResult};
+use crate::scope::Scope;
 
 /// What building needs.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub(crate) struct Builder {
     pub last: Option<Arc<Release>>,
     /// What the tables of versions go on from.
     pub histories: Arc<Histories>,
+    /// What is to be built.
+    pub scope: Arc<Scope>,
 }
 
 /// A table of the release to be.
@@ -48,9 +51,12 @@ pub(crate) struct Built {
     pub content: Content,
     /// The content for those that are built from it.
     pub input: Input,
-    /// The fingerprint of its content.
-    pub fingerprint: String,
-    pub build_key: String,
+    /// The fingerprint of its content, if known.
+    pub fingerprint: Option<String>,
+    /// The hash of what it was built from, if known.
+    pub build_key: Option<String>,
+    /// The hash of its definition alone, if known.
+    pub definition: Option<String>,
     /// Whether it was built, be it as it was before.
     pub was_built: bool,
     pub result: TableResult,
@@ -101,8 +107,9 @@ impl Content {
 type Ready = BTreeMap<TableName, Input>;
 
 impl Builder {
-    /// Stages all silver and gold tables, or the first failure. Calls `layer_done` with the wall time of each layer.
-    pub(crate) async fn build_all(&self) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
+    /// Stages the selected silver and gold tables beside those that are `kept`, or the first failure. Comes with the wall
+    /// time of each layer.
+    pub(crate) async fn build_all(&self, kept: Vec<Built>) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
         let mut ready: Ready = BTreeMap::new();
         let mut fingerprints = BTreeMap::new();
         for (name, batch) in self.bronze.iter() {
@@ -110,9 +117,14 @@ impl Builder {
             ready.insert(name.clone(), Input::known(batch.files.clone()));
             fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
         }
-        let mut waiting: Vec<&Table> = self.pipeline.tables.iter().collect();
+        for kept in &kept {
+            ready.insert(kept.name.clone(), kept.input.clone());
+            fingerprints.insert(kept.name.clone(), kept.fingerprint.clone().unwrap_or_default());
+        }
+        let mut waiting: Vec<&Table> =
+            self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)).collect();
         let mut running = FuturesUnordered::new();
-        let mut built = Vec::with_capacity(waiting.len());
+        let mut built = kept;
         let mut clock = LayerClock::new(self);
         let mut failure = None;
         loop {
@@ -140,7 +152,7 @@ impl Builder {
                 }
             };
             ready.insert(done.name.clone(), done.input.clone());
-            fingerprints.insert(done.name.clone(), done.fingerprint.clone());
+            fingerprints.insert(done.name.clone(), done.fingerprint.clone().unwrap_or_default());
             clock.end(done.name.layer);
             let (table, rows) = (done.name.clone(), done.result.rows_out);
             self.listener.on(&Event::TableDone { table, rows, seconds: done.result.seconds });
@@ -152,9 +164,10 @@ impl Builder {
         }
     }
 
-    /// Makes all tables known to the session.
-    pub(crate) async fn register_all(&self, built: &[Built]) -> Result<(), Cause> {
-        let tables = built.iter().map(|built| async {
+    /// Makes the tables that tests look at known to the session.
+    pub(crate) async fn register_tested(&self, built: &[Built], tests: &[DataTest]) -> Result<(), Cause> {
+        let tested: BTreeSet<&TableName> = tests.iter().flat_map(DataTest::tables).collect();
+        let tables = built.iter().filter(|built| tested.contains(&built.name)).map(|built| async {
             built.input.files(&self.lake, &self.session).await?;
             Ok(())
         });
@@ -162,12 +175,12 @@ impl Builder {
     }
 
     /// Plans every query over empty tables, so that a mistake in a definition shows before anything is taken in.
-    pub(crate) async fn check_queries(&self) -> Result<(), Cause> {
+    pub(crate) async fn check_queries(&self, tests: &[DataTest]) -> Result<(), Cause> {
         let schemas = self.pipeline.sources.values().map(|source| &source.schema);
         for schema in schemas.chain(self.pipeline.tables.iter().map(|table| &table.schema)) {
             self.session.register(&TableFiles { schema: schema.clone(), files: Vec::new() }).await?;
         }
-        for table in &self.pipeline.tables {
+        for table in self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)) {
             if let Some(model) = &table.model {
                 let sql = model.render(self.gold.as_of)?;
                 self.session.check_table(&sql, &medallion_gold::model_schema(table)).await?;
@@ -177,7 +190,7 @@ impl Builder {
                 self.session.check_table(&query, &table.schema).await?;
             }
         }
-        self.session.check_audit(&self.pipeline.tests, self.gold.as_of).await?;
+        self.session.check_audit(tests, self.gold.as_of).await?;
         Ok(())
     }
 
@@ -224,8 +237,9 @@ impl Builder {
             name: table.name.clone(),
             content: Content::Published { version, rows },
             input: Input::published(table.name.clone(), version),
-            fingerprint: fingerprint.clone(),
-            build_key: build_key.to_owned(),
+            fingerprint: Some(fingerprint.clone()),
+            build_key: Some(build_key.to_owned()),
+            definition: Some(definition_key(&self.pipeline, table)?),
             was_built: false,
             result,
             rejects: Vec::new(),
@@ -296,8 +310,18 @@ impl Builder {
         let (content, files) = self.content(table, staged, &fingerprint, &mut result).await?;
         self.session.register(&files).await?;
         result.seconds = started.elapsed().as_secs_f64();
-        let (name, input) = (table.name.clone(), Input::known(files));
-        Ok(Built { name, content, input, fingerprint, build_key, was_built: true, result, rejects, history })
+        Ok(Built {
+            name: table.name.clone(),
+            content,
+            input: Input::known(files),
+            fingerprint: Some(fingerprint),
+            build_key: Some(build_key),
+            definition: Some(definition_key(&self.pipeline, table)?),
+            was_built: true,
+            result,
+            rejects,
+            history,
+        })
     }
 
     /// What a table is cleansed from.
@@ -416,7 +440,8 @@ impl<'a> LayerClock<'a> {
 
     fn begin(&mut self, layer: Layer) {
         if !self.times.contains_key(&layer) {
-            let tables = self.builder.pipeline.tables.iter().filter(|table| table.name.layer == layer).count();
+            let of_layer = |table: &&Table| table.name.layer == layer && self.builder.scope.has(&table.name);
+            let tables = self.builder.pipeline.tables.iter().filter(of_layer).count();
             self.builder.listener.on(&Event::LayerStarted { layer, tables });
             self.times.insert(layer, (Instant::now(), Instant::now()));
         }

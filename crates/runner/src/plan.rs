@@ -16,11 +16,12 @@ use crate::build_key::build_key;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::released_batch;
-use crate::history::Histories;
 use crate::layers::{Builder, input_names};
+use crate::released::keep_released;
 use crate::results::{Status, TableResult};
 use crate::rollback::check_newer;
 use crate::run::{Run, RunOptions};
+use crate::scope::not_selected;
 
 /// Runs looked at, the last first, for how long a table took.
 const RUNS_LOOKED_AT: usize = 30;
@@ -42,7 +43,8 @@ impl RunPlan {
     /// Seconds of work that what is to be built took when it was built last, as far as that is known.
     #[must_use]
     pub fn seconds(&self) -> f64 {
-        self.steps.iter().filter_map(|step| step.seconds).sum()
+        // The sum of none is -0.0.
+        self.steps.iter().filter_map(|step| step.seconds).fold(0.0, |sum, seconds| sum + seconds)
     }
 }
 
@@ -77,7 +79,7 @@ pub enum Action {
     Ignore,
     /// The table is built; it is committed if it differs from the published one.
     Build,
-    /// The table stays as it is published.
+    /// The source or table stays as it is.
     Skip,
 }
 
@@ -101,17 +103,20 @@ async fn plan_run(options: &RunOptions) -> Result<RunPlan, Cause> {
     };
     let last = lake.as_ref().map(Lake::latest_release).transpose()?.flatten().map(Arc::new);
     let mut builder = run.builder(lake.as_ref().unwrap_or(&scratch), last.clone())?;
-    builder.check_queries().await?;
+    let scope = Arc::clone(&builder.scope);
+    let (tests, _) = scope.tests(&options.pipeline, last.as_deref());
+    builder.check_queries(&tests).await?;
     let mut step = BronzeStep::default();
-    let looked = bronze::look(lake.as_ref(), &scratch, &options.pipeline, &run.drop(), &run.ingest(), &mut step).await;
+    let wanted = run.wanted(&scope);
+    let looked = bronze::look(lake.as_ref(), &scratch, &wanted, &run.drop(), &run.ingest(), &mut step).await;
     let mut stops: Vec<Cause> = looked.err().into_iter().collect();
+    stops.extend(keep_released(lake.as_ref(), &scope, &options.pipeline, last.as_deref(), &mut step).await.err());
     let current = std::mem::take(&mut step.current);
-    stops.extend(run.guards(last.as_deref(), &current, &step.results).err());
+    stops.extend(run.guards(last.as_deref(), &current, &scope, &step.results).err());
     if let Some(lake) = lake.as_ref().filter(|_| !options.resume) {
-        stops.extend(check_newer(lake, last.as_deref(), &current).err());
+        stops.extend(check_newer(lake, last.as_deref(), &current, &scope).err());
     }
-    let histories = Histories::new(last.clone(), &options.pipeline, &step.batches, &options.accept_shrink);
-    builder.histories = Arc::new(histories);
+    builder.histories = run.histories(last.clone(), &step, &scope);
     let seconds = lake.as_ref().map(seconds_by_table).transpose()?.unwrap_or_default();
     let mut steps = sources(&step);
     let planner = Planner { builder: &builder, last: last.as_deref(), current: &current, seconds: &seconds };
@@ -134,7 +139,11 @@ fn sources(step: &BronzeStep) -> Vec<PlannedStep> {
         .results
         .iter()
         .map(|(table, result)| {
-            let action = if result.status == Status::Success { Action::Take } else { Action::Keep };
+            let action = match result.status {
+                Status::Success => Action::Take,
+                Status::NotSelected => Action::Skip,
+                _ => Action::Keep,
+            };
             planned(Some(table.clone()), action, of_source(result))
         })
         .collect();
@@ -184,7 +193,19 @@ impl Planner<'_> {
             fingerprints.insert(name, batch.content_hash.clone().unwrap_or_default());
         }
         let (mut steps, mut changes, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+        let scope = &self.builder.scope;
+        for kept in scope.kept(self.last) {
+            let fingerprint = kept.fingerprint.unwrap_or_default();
+            let known = pipeline.table(&kept.name).map(|table| (&table.name, fingerprint));
+            fingerprints.extend(known);
+        }
         for table in &pipeline.tables {
+            if !scope.has(&table.name) {
+                let why = not_selected(0).skipped.unwrap_or_default();
+                let (name, action) = (Some(table.name.clone()), Action::Skip);
+                steps.push(PlannedStep { table: name, action, why, columns: None, seconds: None });
+                continue;
+            }
             let (why, seconds) = (self.why(table, &fingerprints)?, self.seconds.get(&table.name.to_string()).copied());
             let Some(why) = why else {
                 let released = self.last.and_then(|last| last.tables.get(&table.name.to_string()));

@@ -27,6 +27,8 @@ pub enum Status {
     Waiting,
     /// An optional source that never arrived.
     Absent,
+    /// Left as it is, because the run was about other tables.
+    NotSelected,
     /// Not published because of an error.
     Failed,
 }
@@ -151,13 +153,15 @@ pub struct LayerSummary {
 }
 
 impl RunResults {
-    /// A layer in figures.
+    /// A layer in figures, without what was not selected.
     #[must_use]
     pub fn layer(&self, layer: Layer) -> LayerSummary {
         let seconds = self.layer_seconds.get(&layer).copied().unwrap_or_default();
         let rejected = self.layer_rejected.get(&layer).copied().unwrap_or_default();
         let start = LayerSummary { seconds, rejected, ..LayerSummary::default() };
-        self.tables.iter().filter(|(name, _)| name.layer == layer).fold(start, |sum, (_, table)| LayerSummary {
+        let is_of_run = |table: &TableResult| table.status != Status::NotSelected;
+        let tables = self.tables.iter().filter(|(name, table)| name.layer == layer && is_of_run(table));
+        tables.fold(start, |sum, (_, table)| LayerSummary {
             tables: sum.tables + 1,
             rows_in: sum.rows_in + table.rows_in,
             rows_out: sum.rows_out + table.rows_out,

@@ -10,6 +10,7 @@ use crate::bronze::CurrentBatch;
 use crate::error::Cause;
 use crate::guard::released_batch;
 use crate::run::run_id;
+use crate::scope::Scope;
 
 /// Publishes the contents of release `to` as a new release.
 ///
@@ -28,6 +29,7 @@ pub(crate) fn check_newer(
     lake: &Lake,
     last: Option<&Release>,
     current: &BTreeMap<TableName, CurrentBatch>,
+    scope: &Scope,
 ) -> Result<(), Cause> {
     let Some((last, to)) = last.and_then(|last| Some((last, last.rolled_back_to?))) else { return Ok(()) };
     let releases = lake.releases()?;
@@ -37,5 +39,9 @@ pub(crate) fn check_newer(
         let undone = undone.and_then(|undone| undone.batches.get(&name.to_string()));
         released_batch(batch).is_some_and(|batch| undone.is_none_or(|undone| batch.batch_id != undone.batch_id))
     };
-    if current.iter().any(is_newer) { Ok(()) } else { Err(Cause::RolledBack { release: last.release, to }) }
+    if current.iter().filter(|(name, _)| scope.moves(name)).any(is_newer) {
+        Ok(())
+    } else {
+        Err(Cause::RolledBack { release: last.release, to })
+    }
 }

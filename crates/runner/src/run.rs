@@ -7,17 +7,15 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{
-    Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, ReleasedBatch, Snapshots, TableHashes,
-};
+use medallion_lake::{Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes};
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
+use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Selection, TableName};
 use medallion_silver::rejects::Stage;
-use medallion_sql::{SqlOptions, SqlSession};
+use medallion_sql::SqlOptions;
 use tokio::runtime::Handle;
 
 use crate::audit::Audit;
-use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
+use crate::bronze::{self, BronzeStep, CurrentBatch, Drop, Wanted};
 use crate::build_key::pipeline_key;
 use crate::conservation;
 use crate::error::{Cause, RunError};
@@ -28,9 +26,11 @@ use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
 use crate::reading::sql_session;
 use crate::rejects;
+use crate::released::keep_released;
 use crate::results::{RunResults, SCHEMA, Status, TableResult};
 use crate::rollback::check_newer;
 use crate::schema_guard;
+use crate::scope::Scope;
 use crate::telling::Teller;
 
 /// What a run needs to know.
@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub accept_shrink: BTreeSet<String>,
     /// What can ask the run to stop.
     pub interrupt: Interrupt,
+    /// Which sources and tables it is about; all, if it is not there.
+    pub selection: Option<Selection>,
 }
 
 /// Runs a customer. An error leaves the published tables as they were; its results are written all the same. A run that
@@ -170,40 +172,35 @@ impl Run {
         self.options.interrupt.check()?;
         let last = lake.latest_release()?.map(Arc::new);
         let mut builder = self.builder(lake, last.clone())?;
-        if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
-            builder.check_queries().await?;
+        let scope = Arc::clone(&builder.scope);
+        let tests = self.tests(&scope, last.as_deref());
+        for table in scope.outdated(&self.options.pipeline, last.as_deref())? {
+            let told = "has another definition than it was built with, and is used as it is because it is not selected";
+            self.teller().tell(format!("{table} {told}"));
         }
-        let mut step = self.take_in(lake, results).await?;
+        if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
+            builder.check_queries(&tests).await?;
+        }
+        let mut step = self.take_in(lake, &scope, last.as_deref(), results).await?;
         let current = Arc::new(std::mem::take(&mut step.current));
         builder.bronze = Arc::clone(&current);
         self.options.interrupt.check()?;
-        let histories =
-            Arc::new(Histories::new(last.clone(), &self.options.pipeline, &step.batches, &self.options.accept_shrink));
+        let histories = self.histories(last.clone(), &step, &scope);
         builder.histories = Arc::clone(&histories);
-        self.guards(last.as_deref(), &current, &results.tables)?;
+        self.guards(last.as_deref(), &current, &scope, &results.tables)?;
         if !self.options.resume {
-            check_newer(lake, last.as_deref(), &current)?;
+            check_newer(lake, last.as_deref(), &current, &scope)?;
         }
-        let built = builder.build_all().await;
-        let (built, seconds) = built.inspect_err(|_| self.discard(lake))?;
-        results.layer_seconds.extend(seconds);
-        results.layer_rejected.insert(Layer::Silver, conservation::rejected(&built));
-        self.teller().silver(&built);
-        results.tables.extend(built.iter().map(|built| (built.name.clone(), built.result.clone())));
-        let audited = self.may_publish(&builder, last.as_deref(), &built, results);
+        let built = self.build(&builder, last.as_deref(), results).await?;
+        let audited = self.may_publish(&builder, last.as_deref(), &built, &tests, results);
         let audited = self.options.interrupt.unless_asked(audited).await;
         let may_begin = audited.and_then(|()| self.options.interrupt.begin_publishing());
         may_begin.inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
-        let published = self.publish_built(lake, last.as_deref(), &current, &built).await?;
+        let published = self.publish_built(&builder, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
-        let pipeline = &self.options.pipeline;
-        let told = built.iter().filter_map(|built| Some((&built.name, built.history.as_ref()?)));
-        let stay = histories.unpublished(pipeline, published.as_ref().or(last.as_deref()), told);
-        if let Err(cause) = bronze::retire(lake, pipeline, &step.batches, &stay, &self.ingest()).await {
-            self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
-        }
-        self.put_away(&step.done);
+        self.retire(&builder, &step, published.as_ref().or(last.as_deref()), &built).await;
+        self.put_away(step.done.into_values().flatten().collect());
         results.publish_seconds = publishing.elapsed().as_secs_f64();
         if let Some(release) = published {
             lake.write_checkpoints(&release).await;
@@ -212,20 +209,63 @@ impl Run {
         Ok(())
     }
 
+    /// Builds the tables; what a failure leaves behind is cleared away.
+    async fn build(
+        &self,
+        builder: &Builder,
+        last: Option<&Release>,
+        results: &mut RunResults,
+    ) -> Result<Vec<Built>, Cause> {
+        let built = builder.build_all(builder.scope.kept(last)).await;
+        let (built, seconds) = built.inspect_err(|_| self.discard(&builder.lake))?;
+        // Layers of which nothing was selected took no time.
+        results.layer_seconds.extend([(Layer::Silver, 0.0), (Layer::Gold, 0.0)]);
+        results.layer_seconds.extend(seconds);
+        results.layer_rejected.insert(Layer::Silver, conservation::rejected(&built));
+        self.teller().silver(&built);
+        results.tables.extend(built.iter().map(|built| (built.name.clone(), built.result.clone())));
+        Ok(built)
+    }
+
+    /// Rows of exports that nothing needs any more leave bronze. Of sources whose tables were not built, all may be needed.
+    async fn retire(&self, builder: &Builder, step: &BronzeStep, release: Option<&Release>, built: &[Built]) {
+        let pipeline = &self.options.pipeline;
+        let told = built.iter().filter_map(|built| Some((&built.name, built.history.as_ref()?)));
+        let stay = builder.histories.unpublished(pipeline, release, told);
+        let moved = pipeline.sources.values().filter(|source| builder.scope.moves(&source.name));
+        if let Err(cause) = bronze::retire(&builder.lake, moved, &step.batches, &stay, &self.ingest()).await {
+            self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
+        }
+    }
+
+    /// The tests of what is to be built. Those that need a table which is neither built nor published are told.
+    fn tests(&self, scope: &Scope, last: Option<&Release>) -> Vec<DataTest> {
+        let (tests, left_out) = scope.tests(&self.options.pipeline, last);
+        for (test, table) in left_out {
+            self.teller().tell(format!("test {test} is left out: {table} is not selected and was never published"));
+        }
+        tests
+    }
+
+    pub(crate) fn histories(&self, last: Option<Arc<Release>>, step: &BronzeStep, scope: &Scope) -> Arc<Histories> {
+        let (pipeline, accept_shrink) = (&self.options.pipeline, &self.options.accept_shrink);
+        Arc::new(Histories::new(last, pipeline, &step.batches, scope, accept_shrink))
+    }
+
     /// What was built becomes visible, after what silver set aside; what cannot be published is cleared away.
     async fn publish_built(
         &self,
-        lake: &Lake,
+        builder: &Builder,
         last: Option<&Release>,
         current: &BTreeMap<TableName, CurrentBatch>,
         built: &[Built],
     ) -> Result<Option<Release>, Cause> {
-        self.replace_rejects(lake, current, built).await?;
-        let published = self.publish(lake, last, built, released_batches(current)).await;
+        self.replace_rejects(&builder.lake, current, built).await?;
+        let published = self.publish(builder, last, built, current).await;
         published.inspect_err(|cause| {
             // What is begun will be finished from the staged files.
             if !matches!(cause, Cause::Lake(LakeError::Unfinished { .. })) {
-                self.discard(lake);
+                self.discard(&builder.lake);
             }
         })
     }
@@ -236,6 +276,7 @@ impl Run {
         builder: &Builder,
         last: Option<&Release>,
         built: &[Built],
+        tests: &[DataTest],
         results: &mut RunResults,
     ) -> Result<(), Cause> {
         schema_guard::check(&builder.lake, last, built, &self.options.accept_schema).await?;
@@ -245,8 +286,12 @@ impl Run {
             results.tests_skipped = Some(format!("no table and no test has changed since release {release}"));
             return Ok(());
         }
-        builder.register_all(built).await?;
-        self.audit(&builder.lake, &builder.session, built, results).await
+        if tests.is_empty() && builder.scope.is_selective() {
+            results.tests_skipped = Some("no test looks at what is selected".to_owned());
+            return Ok(());
+        }
+        builder.register_tested(built, tests).await?;
+        self.audit(builder, tests, built, results).await
     }
 
     /// Whether a release was built and tested with this pipeline: its queries can be planned, its tests passed.
@@ -264,22 +309,34 @@ impl Run {
         IngestOptions { run_id: self.run_id.clone(), now: self.now, limits }
     }
 
-    async fn take_in(&self, lake: &Lake, results: &mut RunResults) -> Result<BronzeStep, Cause> {
+    /// What the run takes in.
+    pub(crate) fn wanted(&self, scope: &Scope) -> Wanted<'_> {
+        Wanted { pipeline: &self.options.pipeline, sources: scope.sources(&self.options.pipeline) }
+    }
+
+    async fn take_in(
+        &self,
+        lake: &Lake,
+        scope: &Scope,
+        last: Option<&Release>,
+        results: &mut RunResults,
+    ) -> Result<BronzeStep, Cause> {
         let started = Instant::now();
-        let pipeline = &self.options.pipeline;
-        self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: pipeline.sources.len() });
+        let (pipeline, wanted) = (&self.options.pipeline, self.wanted(scope));
+        self.listener.on(&Event::LayerStarted { layer: Layer::Bronze, tables: wanted.sources.len() });
         let mut step = BronzeStep::default();
         let interrupt = &self.options.interrupt;
-        let taken_in = bronze::take_in(lake, pipeline, &self.drop(), &self.ingest(), interrupt, &mut step).await;
+        let taken_in = bronze::take_in(lake, &wanted, &self.drop(), &self.ingest(), interrupt, &mut step).await;
         results.layer_seconds.insert(Layer::Bronze, started.elapsed().as_secs_f64());
         self.teller().bronze(&step);
         results.unclaimed_files = std::mem::take(&mut step.unclaimed);
         results.waiting_files = std::mem::take(&mut step.waiting);
         results.refused_files = std::mem::take(&mut step.refused);
+        let kept = keep_released(Some(lake), scope, pipeline, last, &mut step).await;
         results.tables = std::mem::take(&mut step.results);
         let rejected = results.tables.values().map(|table| table.rejected).sum();
         results.layer_rejected.insert(Layer::Bronze, rejected);
-        taken_in?;
+        taken_in.and(kept)?;
         conservation::bronze(&results.tables)?;
         Ok(step)
     }
@@ -328,7 +385,9 @@ impl Run {
     }
 
     pub(crate) fn builder(&self, lake: &Lake, last: Option<Arc<Release>>) -> Result<Builder, Cause> {
+        let scope = Scope::of(self.options.selection.as_ref(), &self.options.pipeline, last.as_deref())?;
         Ok(Builder {
+            scope: Arc::new(scope),
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
             session: Arc::new(sql_session(&self.options.sql)?),
@@ -353,16 +412,16 @@ impl Run {
     /// Runs the data tests on what is staged, before anything of it is visible.
     async fn audit(
         &self,
-        lake: &Lake,
-        session: &SqlSession,
+        builder: &Builder,
+        tests: &[DataTest],
         built: &[Built],
         results: &mut RunResults,
     ) -> Result<(), Cause> {
         let started = Instant::now();
         let audit = Audit {
-            lake,
-            pipeline: &self.options.pipeline,
-            session,
+            lake: &builder.lake,
+            tests,
+            session: &builder.session,
             run_id: &self.run_id,
             as_of: self.as_of,
             rows: built.iter().map(|built| (built.name.clone(), built.content.rows())).collect(),
@@ -378,9 +437,11 @@ impl Run {
         &self,
         last: Option<&Release>,
         current: &BTreeMap<TableName, CurrentBatch>,
+        scope: &Scope,
         results: &BTreeMap<TableName, TableResult>,
     ) -> Result<(), Cause> {
         let guards = Guards {
+            scope,
             pipeline: &self.options.pipeline,
             last,
             accept_shrink: &self.options.accept_shrink,
@@ -390,9 +451,9 @@ impl Run {
     }
 
     /// What cannot be put away is a nuisance, not a failure: it is known the next night.
-    fn put_away(&self, done: &[ReadFile]) {
+    fn put_away(&self, done: Vec<ReadFile>) {
         let customer = &self.options.customer;
-        let stay = tokio::task::block_in_place(|| put_away(&customer.source, done, &customer.arrival));
+        let stay = tokio::task::block_in_place(|| put_away(&customer.source, &done, &customer.arrival));
         stay.into_iter().for_each(|message| self.teller().tell(message));
     }
 
@@ -407,22 +468,25 @@ impl Run {
     /// Publishes what has changed, together with what has not; `None` if nothing has.
     async fn publish(
         &self,
-        lake: &Lake,
+        builder: &Builder,
         last: Option<&Release>,
         built: &[Built],
-        batches: BTreeMap<String, ReleasedBatch>,
+        current: &BTreeMap<TableName, CurrentBatch>,
     ) -> Result<Option<Release>, Cause> {
-        if is_published(last, built) {
+        let (lake, scope) = (&builder.lake, &builder.scope);
+        if built.is_empty() || is_published(last, built) {
             return Ok(None);
         }
+        // Of a release that has other tables too nobody may believe that this pipeline built and tested them.
+        let is_whole = !scope.is_partial(&self.options.pipeline) && built.iter().all(|built| scope.has(&built.name));
         self.listener.on(&Event::Publishing { release: lake.next_release()? });
         let publication = Publication {
             run_id: self.run_id.clone(),
             as_of: self.as_of,
-            batches,
+            batches: released_batches(current, scope, last),
             history: built.iter().filter_map(history).collect(),
             tables: built.iter().map(change).collect(),
-            pipeline_key: Some(self.pipeline_key.clone()),
+            pipeline_key: is_whole.then(|| self.pipeline_key.clone()),
         };
         Ok(Some(lake.publish(publication).await?))
     }
@@ -439,8 +503,8 @@ fn history(built: &Built) -> Option<(String, Snapshots)> {
 }
 
 fn change(built: &Built) -> PublishedChange {
-    let (fingerprint, build_key) = (Some(built.fingerprint.clone()), Some(built.build_key.clone()));
-    let hashes = TableHashes { fingerprint, build_key };
+    let (fingerprint, build_key) = (built.fingerprint.clone(), built.build_key.clone());
+    let hashes = TableHashes { fingerprint, build_key, definition: built.definition.clone() };
     match &built.content {
         Content::Staged(staged) => PublishedChange::Changed { staged: staged.clone(), hashes },
         Content::Published { version, rows } => {

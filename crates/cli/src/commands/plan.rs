@@ -1,6 +1,7 @@
 //! `medallion plan`
 
-use medallion_runner::{Action, RunPlan, plan};
+use medallion_pipeline::Layer;
+use medallion_runner::{Action, PlannedStep, RunOptions, RunPlan, plan};
 use serde_json::json;
 
 use crate::arguments::{Format, GlobalArguments, PlanArguments};
@@ -15,42 +16,98 @@ pub(crate) async fn show(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let settings = ProjectSettings::read(global)?;
-    for options in settings.run_options(&arguments.run)? {
-        let options = options?;
-        let customer = options.customer.id.as_str();
-        let planned = plan(&options).await?;
-        write(customer, &planned, arguments.format)?;
-        for stop in &planned.stops {
-            let hint = stop.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-            console.note(&format!("a run would stop: {stop}{hint}"));
+    let customers = settings.run_options(&arguments.run)?;
+    let (all, format) = (customers.len(), arguments.format);
+    let mut listing = listing();
+    let mut failures = Vec::new();
+    for options in customers {
+        let planned = match options {
+            Ok(options) => planned(options).await,
+            Err(failure) => Err(failure),
+        };
+        match planned {
+            Ok((customer, plan)) => show_one(&customer, &plan, format, &mut listing, console)?,
+            Err(failure) if all == 1 => return Err(failure),
+            Err(failure) => {
+                let customer = failure.customer.clone().unwrap_or_default();
+                listing.push(vec![
+                    json!(customer),
+                    json!(null),
+                    json!("fail"),
+                    json!(failure.message),
+                    json!(null),
+                    json!(null),
+                ]);
+                console.failure(&failure);
+                failures.push(failure.exit);
+            }
         }
     }
-    Ok(Exit::Done)
+    if format != Format::Table {
+        listing.write(format)?;
+    }
+    Ok(match failures.len() {
+        0 => Exit::Done,
+        failed if failed == all => Exit::Failed,
+        _ => Exit::SomeFailed,
+    })
 }
 
-fn write(customer: &str, plan: &RunPlan, format: Format) -> Result<(), Failure> {
-    let mut listing = Listing::new(&["table", "action", "why", "columns", "seconds"]);
-    for step in &plan.steps {
-        // People look for what would be done; programs may want to know of all tables.
-        if format == Format::Table && step.action == Action::Skip {
-            continue;
-        }
-        let seconds = step.seconds.map(|seconds| (seconds * 1000.0).round() / 1000.0);
-        listing.push(vec![json!(step.table), json!(step.action), json!(step.why), json!(step.columns), json!(seconds)]);
-    }
+async fn planned(options: RunOptions) -> Result<(String, RunPlan), Failure> {
+    let plan = plan(&options).await?;
+    Ok((options.customer.id.to_string(), plan))
+}
+
+fn listing() -> Listing {
+    Listing::new(&["customer", "table", "action", "why", "columns", "seconds"])
+}
+
+/// People read customer by customer; for programs everything comes in one piece at the end.
+fn show_one(
+    customer: &str,
+    plan: &RunPlan,
+    format: Format,
+    all: &mut Listing,
+    console: &Console,
+) -> Result<(), Failure> {
     if format == Format::Table {
-        let count = |action| plan.steps.iter().filter(|step| step.action == action).count();
-        let release = plan.release.map_or("there is no release yet".to_owned(), |release| {
-            let seconds = plan.seconds();
-            format!("the last release is {release}; these tables took {seconds:.2} s of work when they were built last")
-        });
-        output::write(&format!(
-            "customer {customer}, as of {}: {} tables to build, {} to skip, {} sources to take in; {release}\n",
-            plan.as_of,
-            count(Action::Build),
-            count(Action::Skip),
-            count(Action::Take),
-        ))?;
+        write_table(customer, plan)?;
     }
-    listing.write(format)
+    for step in &plan.steps {
+        let cells = [json!(customer), json!(step.table)].into_iter().chain(cells(step));
+        all.push(cells.collect());
+    }
+    for stop in &plan.stops {
+        all.push(vec![json!(customer), json!(null), json!("stop"), json!(stop.to_string()), json!(null), json!(null)]);
+        let hint = stop.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        console.note(&format!("a run would stop: {stop}{hint}"));
+    }
+    Ok(())
+}
+
+fn cells(step: &PlannedStep) -> [serde_json::Value; 4] {
+    let seconds = step.seconds.map(|seconds| (seconds * 1000.0).round() / 1000.0);
+    [json!(step.action), json!(step.why), json!(step.columns), json!(seconds)]
+}
+
+/// What would be done, without what would not.
+fn write_table(customer: &str, plan: &RunPlan) -> Result<(), Failure> {
+    let mut listing = Listing::new(&["table", "action", "why", "columns", "seconds"]);
+    for step in plan.steps.iter().filter(|step| step.action != Action::Skip) {
+        listing.push(std::iter::once(json!(step.table)).chain(cells(step)).collect());
+    }
+    let of = |action| plan.steps.iter().filter(move |step| step.action == action);
+    let is_source = |step: &&PlannedStep| step.table.as_ref().is_some_and(|table| table.layer == Layer::Bronze);
+    let release = plan.release.map_or("there is no release yet".to_owned(), |release| {
+        let seconds = plan.seconds();
+        format!("the last release is {release}; these tables took {seconds:.2} s of work when they were built last")
+    });
+    output::write(&format!(
+        "customer {customer}, as of {}: {} tables to build, {} to skip, {} sources to take in; {release}\n",
+        plan.as_of,
+        of(Action::Build).count(),
+        of(Action::Skip).filter(|step| !is_source(step)).count(),
+        of(Action::Take).count(),
+    ))?;
+    listing.write(Format::Table)
 }

@@ -10,7 +10,7 @@ use medallion_runner::{
 use medallion_sql::{OutputError, OutputFormat, SqlError, SqlOptions, SqlSession, write_result};
 use serde_json::json;
 
-use crate::arguments::{Format, GlobalArguments, ReadArguments};
+use crate::arguments::{Format, GlobalArguments, ReadArguments, SelectionArguments};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
@@ -85,10 +85,27 @@ impl Reader {
 }
 
 /// `medallion ls`
-pub(crate) async fn list(global: &GlobalArguments, read: &ReadArguments) -> Result<Exit, Failure> {
+pub(crate) async fn list(
+    global: &GlobalArguments,
+    read: &ReadArguments,
+    selection: &SelectionArguments,
+) -> Result<Exit, Failure> {
+    let settings = ProjectSettings::read(global)?;
+    let pipeline = if selection.is_given() { Some(settings.pipeline(&read.place)?) } else { None };
     let reader = Reader::open(global, read).await?;
+    let release = reader.published.release.as_ref();
+    let selected = pipeline.map(|pipeline| settings.selected(selection, &reader.customer, &pipeline, release));
+    let selected = selected.transpose()?.flatten();
+    let is_selected =
+        |table: &&PublishedVersion| selected.as_ref().is_none_or(|selected| selected.contains(&table.name));
+    let tables: Vec<&PublishedVersion> = reader.published.tables.iter().filter(is_selected).collect();
+    if tables.is_empty() {
+        let customer = &reader.customer;
+        let message = format!("customer {customer}: none of the selected tables is published");
+        return Err(Failure::new(Exit::Selection, message).customer(customer.as_str()));
+    }
     let mut listing = Listing::new(&["table", "version", "rows", "description"]);
-    for table in &reader.published.tables {
+    for table in tables {
         listing.push(vec![
             json!(table.name),
             json!(table.version),

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use medallion_lake::Lake;
-use medallion_runner::{Cause, RunError, TestRun, TestStatus, run_tests};
+use medallion_runner::{Cause, RunError, TestRun, TestStatus, release_of, run_tests};
 use serde_json::json;
 
-use crate::arguments::{Format, GlobalArguments, ReadArguments};
+use crate::arguments::{Format, GlobalArguments, ReadArguments, SelectionArguments};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
@@ -15,6 +15,7 @@ use crate::settings::{ProjectSettings, customer_id};
 pub(crate) async fn test(
     global: &GlobalArguments,
     read: &ReadArguments,
+    selection: &SelectionArguments,
     samples: Option<&Path>,
     console: &Console,
 ) -> Result<Exit, Failure> {
@@ -25,7 +26,9 @@ pub(crate) async fn test(
     let location = settings.lake(&read.place);
     let lake = Lake::open_existing(&location, customer.as_str()).map_err(|error| failed(error.into()))?;
     let sql = settings.sql(None)?;
-    let run = run_tests(&lake, &pipeline, read.release, &sql, samples).await.map_err(failed)?;
+    let release = release_of(&lake, read.release).map_err(failed)?;
+    let selected = settings.selected(selection, &customer, &pipeline, Some(&release))?;
+    let run = run_tests(&lake, &pipeline, release, selected.as_ref(), &sql, samples).await.map_err(failed)?;
     for (test, table) in &run.left_out {
         console.note(&format!(
             "test {test} is left out: release {} has no table {table}, which comes with the next run",

@@ -325,7 +325,7 @@ async fn the_journal_has_the_form_the_documentation_describes() {
         },
         "tables": [{
             "table": "gold.fact_progress", "version_before": null, "fingerprint": "ab".repeat(16),
-            "build_key": null,
+            "build_key": null, "definition": null,
             "description": "Progress by year",
             "columns": [
                 {"name": "progress", "type": "long", "description": "Percent"},
@@ -337,7 +337,7 @@ async fn the_journal_has_the_form_the_documentation_describes() {
                 "partition_values": {"label": "FY 2024/25"}, "statistics": statistics,
             }],
         }],
-        "unchanged": {"gold.dim_a": {"version": 0, "rows": 1, "fingerprint": "[1]", "build_key": null}},
+        "unchanged": {"gold.dim_a": {"version": 0, "rows": 1, "fingerprint": "[1]", "build_key": null, "definition": null}},
     });
     let other = journal["tables"][0]["files"][1].clone();
     assert_eq!((&other["rows"], &other["partition_values"]), (&json!(1), &json!({"label": null})));
