@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use url::Url;
 
 use crate::error::LakeError;
+use crate::location::LakeLocation;
 use crate::place::without_credentials;
 
 /// Larger files are uploaded in parts of this size, in bytes.
@@ -66,12 +67,13 @@ impl Bucket {
         SCHEMES.contains(&scheme)
     }
 
-    /// The place a URL names. Credentials and further settings are those of the environment, under the names that the
-    /// providers' own tools use, such as `AWS_ACCESS_KEY_ID`. Nothing is asked of the storage yet.
+    /// The place a URL names. Credentials and further settings are those of the location, then of the environment, under
+    /// the names that the providers' own tools use, such as `AWS_ACCESS_KEY_ID`. Nothing is asked of the storage yet.
     ///
     /// # Errors
     /// If the URL is not one of a known storage, or a setting is not usable.
-    pub(crate) fn connect(location: &str) -> Result<Self, LakeError> {
+    pub(crate) fn connect(location: &LakeLocation) -> Result<Self, LakeError> {
+        let LakeLocation { address: location, storage } = location;
         let invalid = |problem: String| LakeError::Storage { location: without_credentials(location), problem };
         let url = Url::parse(location).map_err(|error| invalid(error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -82,8 +84,10 @@ impl Bucket {
         let settings = std::env::vars_os().filter_map(text);
         // Names without a provider, such as TOKEN or REGION, are somebody else's.
         let settings = settings.filter(|(name, _)| PROVIDERS.iter().any(|provider| name.starts_with(provider)));
+        // The last one counts.
+        let own = storage.iter().map(|(name, value)| (name.clone(), value.clone()));
         let (store, prefix) =
-            object_store::parse_url_opts(&url, settings).map_err(|error| invalid(error.to_string()))?;
+            object_store::parse_url_opts(&url, settings.chain(own)).map_err(|error| invalid(error.to_string()))?;
         Ok(Self::new(Arc::from(store), prefix, location.trim_end_matches('/')))
     }
 

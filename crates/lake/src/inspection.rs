@@ -54,7 +54,10 @@ impl Lake {
     /// # Errors
     /// Why they cannot.
     pub fn check_writable(&self) -> io::Result<()> {
-        writable_above(&self.folder().join(MEDALLION_FOLDER))
+        match self.disk().mirror() {
+            Some(mirror) => object_lock::now(mirror.bucket()).map(drop),
+            None => writable_above(&self.folder().join(MEDALLION_FOLDER)),
+        }
     }
 
     /// Whether somebody holds the lock at this moment.

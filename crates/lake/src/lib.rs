@@ -38,6 +38,7 @@ mod gate;
 mod inspection;
 mod journal;
 mod ledger;
+mod location;
 mod lock;
 mod mirror;
 #[cfg(test)]
@@ -67,6 +68,7 @@ pub use error::{LakeError, no_room_hint};
 pub use gate::{Gate, OpenGate, Operation};
 pub use inspection::{LockState, Oddity, host, writable_above};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
+pub use location::LakeLocation;
 pub use lock::{LakeLock, LockHolder};
 pub use mirror::{bring, shown};
 pub use optimize::{Optimized, OptimizedTable};

@@ -200,8 +200,8 @@ impl std::fmt::Display for LockLost {
 
 impl std::error::Error for LockLost {}
 
-/// The time by the storage's clock, which is the one that dates its objects.
-fn now(bucket: &Bucket) -> io::Result<DateTime<Utc>> {
+/// The time by the storage's clock, which is the one that dates its objects. It has to be written to for that.
+pub(crate) fn now(bucket: &Bucket) -> io::Result<DateTime<Utc>> {
     let name = format!("{MEDALLION_FOLDER}/clock");
     bucket.put(&name, Bytes::from_static(b"its date tells what time it is here\n"))?;
     let found = bucket.get(&name)?;

@@ -13,6 +13,7 @@ use crate::bucket::Bucket;
 use crate::disk::Disk;
 use crate::error::LakeError;
 use crate::gate::{Gate, OpenGate};
+use crate::location::LakeLocation;
 use crate::mirror::Mirror;
 
 /// The folder beside the layers that holds lock, releases and runs.
@@ -35,7 +36,7 @@ impl Lake {
     /// # Errors
     /// If the location is none, the customer id is not one, a folder cannot be made or the storage cannot be read, or there
     /// are links.
-    pub fn open(location: &str, customer: &str) -> Result<Self, LakeError> {
+    pub fn open(location: impl Into<LakeLocation>, customer: &str) -> Result<Self, LakeError> {
         Self::open_behind(location, customer, Arc::new(OpenGate))
     }
 
@@ -43,8 +44,12 @@ impl Lake {
     ///
     /// # Errors
     /// Like [`Lake::open`], and if the gate does not let a folder be made.
-    pub fn open_behind(location: &str, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
-        let lake = Self::at(location, customer, gate)?;
+    pub fn open_behind(
+        location: impl Into<LakeLocation>,
+        customer: &str,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Self, LakeError> {
+        let lake = Self::at(&location.into(), customer, gate)?;
         let root = lake.folder.parent().unwrap_or(&lake.folder);
         lake.disk.make_folder_path(root).map_err(LakeError::io(customer, root, "create"))?;
         lake.make_lasting_folders(&[])?;
@@ -57,8 +62,8 @@ impl Lake {
     ///
     /// # Errors
     /// Like [`Lake::open`], and if the lake has nothing of the customer.
-    pub fn open_existing(location: &str, customer: &str) -> Result<Self, LakeError> {
-        let lake = Self::at(location, customer, Arc::new(OpenGate))?;
+    pub fn open_existing(location: impl Into<LakeLocation>, customer: &str) -> Result<Self, LakeError> {
+        let lake = Self::at(&location.into(), customer, Arc::new(OpenGate))?;
         if kind_of(customer, &lake.folder.join(MEDALLION_FOLDER))?.is_none() {
             return Err(LakeError::NoCustomer { customer: lake.customer, path: lake.folder });
         }
@@ -197,14 +202,14 @@ impl Lake {
         Err(LakeError::InvalidRun { customer: self.customer.clone(), run_id: run_id.to_owned() })
     }
 
-    fn at(location: &str, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
+    fn at(location: &LakeLocation, customer: &str, gate: Arc<dyn Gate>) -> Result<Self, LakeError> {
         if customer.parse::<CustomerId>().is_err() {
             return Err(LakeError::InvalidCustomer { customer: customer.to_owned() });
         }
         if let Some(bucket) = bucket_at(location)? {
             return Self::in_bucket(&bucket, customer, gate);
         }
-        let folder = local_path(location)?.join(customer);
+        let folder = local_path(&location.address)?.join(customer);
         Ok(Self { customer: customer.to_owned(), folder, disk: Disk::new(gate) })
     }
 
@@ -263,8 +268,8 @@ fn without_parents(path: PathBuf) -> PathBuf {
 }
 
 /// The bucket that a location names, unless it is a local one.
-pub(crate) fn bucket_at(location: &str) -> Result<Option<Bucket>, LakeError> {
-    let scheme = location.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+pub(crate) fn bucket_at(location: &LakeLocation) -> Result<Option<Bucket>, LakeError> {
+    let scheme = location.address.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     scheme.filter(|scheme| Bucket::knows(scheme)).map(|_| Bucket::connect(location)).transpose()
 }
 

@@ -118,7 +118,7 @@ pub fn release_of(lake: &Lake, release: Option<u64>) -> Result<Release, Cause> {
         Some(number) => Some(lake.release(number)?),
         None => lake.latest_release()?,
     };
-    found.ok_or_else(|| Cause::NoRelease { lake: lake.folder().display().to_string() })
+    found.ok_or_else(|| Cause::NoRelease { lake: shown(lake.folder()) })
 }
 
 /// The tests whose tables a release has, and the others with the first table that it lacks.

@@ -96,7 +96,7 @@ async fn plan_run(options: &RunOptions) -> Result<RunPlan, Cause> {
     let run = Run::new(options, Arc::new(Silent));
     let folder = tempfile::tempdir().map_err(|source| Cause::Scratch { source })?;
     let customer = options.customer.id.as_str();
-    let scratch = Lake::open(&folder.path().to_string_lossy(), customer)?;
+    let scratch = Lake::open(folder.path().to_string_lossy().as_ref(), customer)?;
     let lake = match Lake::open_existing(&options.lake, customer) {
         Err(LakeError::NoCustomer { .. }) => None,
         opened => Some(opened?),

@@ -1,7 +1,7 @@
 //! A customer's part of the lake.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use medallion_lake::{Lake, LakeError, LockHolder, LockState, Release, writable_above};
+use medallion_lake::{Lake, LakeError, LockHolder, LockState, Release, shown, writable_above};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use super::{Check, Examination, Finding, error, ok, warning};
@@ -20,7 +20,10 @@ impl Examination<'_> {
             Err(LakeError::NoCustomer { path, .. }) => {
                 let hint = "'medallion run' publishes the first one";
                 let mut findings = vec![warning(Check::Release, "nothing was published yet", hint)];
-                findings.push(writable(&path, writable_above(&path)));
+                // What object storage allows shows when somebody writes.
+                if shown(&path) == path.display().to_string() {
+                    findings.push(writable(&path, writable_above(&path)));
+                }
                 findings.extend(room(&path, 0));
                 return findings;
             }
@@ -48,7 +51,7 @@ impl Examination<'_> {
         let (mut bytes, mut findings) = (0, Vec::new());
         match lake.oddities() {
             Ok(oddities) => findings.extend(oddities.into_iter().map(|odd| {
-                let message = format!("{} {}", odd.path.display(), odd.what);
+                let message = format!("{} {}", shown(&odd.path), odd.what);
                 let hint = "find out who put it there; a customer's folder has nothing but what medallion writes";
                 error(Check::Isolation, message).hint(Some(hint.to_owned()))
             })),
@@ -152,8 +155,8 @@ fn last_run(run: Option<&LastRun>) -> Finding {
 
 fn writable(folder: &std::path::Path, outcome: std::io::Result<()>) -> Finding {
     match outcome {
-        Ok(()) => ok(Check::Lake, format!("{} can be written", folder.display())),
-        Err(problem) => error(Check::Lake, format!("{} cannot be written: {problem}", folder.display()))
+        Ok(()) => ok(Check::Lake, format!("{} can be written", shown(folder))),
+        Err(problem) => error(Check::Lake, format!("{} cannot be written: {problem}", shown(folder)))
             .hint(Some("give it to the user who runs medallion, or mount the disk for writing".to_owned())),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::Utc;
-use medallion_lake::{Lake, LakeError};
+use medallion_lake::{Lake, LakeError, shown};
 use medallion_pipeline::CustomerId;
 use medallion_runner::RunError;
 
@@ -43,8 +43,8 @@ pub(super) fn remove(
     });
     removed?;
     let data = match (&lake, arguments.keep_data) {
-        (Some(lake), true) => format!("; its tables stay in {}", lake.folder().display()),
-        (Some(lake), false) => format!(" with {}", lake.folder().display()),
+        (Some(lake), true) => format!("; its tables stay in {}", shown(lake.folder())),
+        (Some(lake), false) => format!(" with {}", shown(lake.folder())),
         (None, _) => String::new(),
     };
     console.note(&format!("customer {id} is removed{data}; the drop folder stays"));
@@ -83,7 +83,7 @@ fn confirm(id: &CustomerId, tables: Option<&Path>, yes: bool) -> Result<(), Fail
             .customer(id.as_str())
             .hint("--yes removes it without asking".to_owned()));
     }
-    let what = tables.map(|folder| format!(" and all its tables in {}", folder.display())).unwrap_or_default();
+    let what = tables.map(|folder| format!(" and all its tables in {}", shown(folder))).unwrap_or_default();
     let mut question = std::io::stderr().lock();
     let mut answer = String::new();
     let asked = write!(question, "Remove customer {id}{what}? Type its id: ").and_then(|()| question.flush());
