@@ -174,6 +174,29 @@ fn a_run_that_was_overtaken_while_it_stood_still_publishes_nothing() {
 }
 
 #[test]
+fn customers_are_looked_at_and_removed_as_on_a_disk() {
+    let lake = Nights::on(Shape::Small, Storage::new());
+    let (project, address) = (&lake.project, lake.project.address());
+    lake.deliver(1);
+    lake.run().exits(0);
+    let customer =
+        |command: &str, rest: &[&str]| project.medallion(["customer", command, "--lake", &address].iter().chain(rest));
+    let listed: Value = serde_json::from_str(&customer("list", &["--format", "json"]).exits(0).output).unwrap();
+    assert_eq!((&listed[0]["id"], &listed[0]["release"]), (&CUSTOMER.into(), &1.into()), "{listed}");
+    let doctor = project.medallion(["doctor", "--lake", &address, "--format", "json"]).exits(0);
+    assert!(doctor.output.contains(&format!("{address}/{CUSTOMER} can be written")), "{}", doctor.output);
+    write_lock(&lake, false);
+    let held = project.medallion(["doctor", "--lake", &address, "--format", "json"]).exits(0);
+    assert!(held.output.contains("20250701T010203Z-0badcafe"), "{}", held.output);
+    customer("remove", &[CUSTOMER, "--yes"]).exits(7).says(&["20250701T010203Z-0badcafe"]);
+    lake.age_lock();
+    customer("remove", &[CUSTOMER, "--yes"]).exits(0).says(&[&format!("{address}/{CUSTOMER}")]);
+    let left = lake.lake().join(CUSTOMER);
+    assert_eq!(if left.exists() { walk(&left) } else { 0 }, 0, "objects are left");
+    project.ask("ls", CUSTOMER, &[]).exits(1);
+}
+
+#[test]
 fn busy_storage_is_asked_again() {
     let lake = Nights::on(Shape::Small, Storage::busy(7));
     let expected = undisturbed(Shape::Small, 2);
