@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, read_folder};
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, Reporting, read_folder};
 use medallion_runner::RunOptions;
 use medallion_sql::SqlOptions;
 
@@ -42,6 +42,11 @@ impl ProjectSettings {
             Some(lake) => self.folder.join(lake).display().to_string(),
             None => "lake".to_owned(),
         }
+    }
+
+    /// Who hears of runs, whichever customer they are of.
+    pub(crate) fn reporting(&self) -> Result<Reporting, Failure> {
+        Ok(self.project.reporting(&self.folder)?)
     }
 
     /// How many releases `vacuum` keeps, if the project says so.
@@ -158,6 +163,7 @@ impl ProjectSettings {
             pipeline.check_source("--accept-shrink", source)?;
         }
         let sql = self.sql(run.memory_limit.as_ref())?;
+        let reporting = self.reporting()?;
         let options = |customer: Result<Customer, Failure>| {
             let customer = customer?;
             Ok(RunOptions {
@@ -172,6 +178,7 @@ impl ProjectSettings {
                 accept_shrink: run.accept_shrink.iter().cloned().collect(),
                 gate: Arc::new(medallion_lake::OpenGate),
                 interrupt: medallion_runner::Interrupt::default(),
+                reporting: reporting.clone(),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())

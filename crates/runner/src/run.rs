@@ -1,7 +1,7 @@
 //! One customer's night: take in, build, publish.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -11,11 +11,12 @@ use medallion_lake::{
     Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, ReleasedBatch, Snapshots, TableHashes,
 };
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Customer, Layer, Pipeline, Reject, TableName};
+use medallion_pipeline::{Customer, Layer, Pipeline, Reject, Reporting, TableName};
 use medallion_silver::rejects::Stage;
 use medallion_sql::{SqlOptions, SqlSession};
 use tokio::runtime::Handle;
 
+use crate::afterwards;
 use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop};
 use crate::build_key::pipeline_key;
@@ -57,24 +58,32 @@ pub struct RunOptions {
     pub accept_shrink: BTreeSet<String>,
     /// What can ask the run to stop.
     pub interrupt: Interrupt,
+    /// Who hears of it, beside those whom the customer's file names.
+    pub reporting: Reporting,
 }
 
 /// Runs a customer. An error leaves the published tables as they were; its results are written all the same. A run that
 /// is interrupted may go on computing in the background, without effect; it then holds the customer until the process
-/// ends.
+/// ends. Its report is written and whoever wants to hears of its end before this returns.
 ///
 /// # Errors
 /// If the customer could not be published.
 pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<RunResults, RunError> {
+    let run = Arc::new(Run::new(options, Arc::clone(&listener)));
+    let outcome = run_alone(options, &run).await;
+    afterwards::see_to(options, &run.run_id, run.recorded.get(), outcome.as_ref().err(), listener.as_ref()).await;
+    outcome
+}
+
+/// Runs a customer behind its lock.
+async fn run_alone(options: &RunOptions, run: &Arc<Run>) -> Result<RunResults, RunError> {
     let failed = |cause: Cause| RunError { customer: options.customer.id.clone(), cause };
-    let run = Run::new(options, listener);
     let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
         .map_err(|error| failed(error.into()))?;
     let lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
-    let run = Arc::new(run);
     // On a thread of its own: whatever it computes, an interrupt is heard.
     let mut night = tokio::task::spawn_blocking({
-        let (run, lake, runtime) = (Arc::clone(&run), lake.clone(), Handle::current());
+        let (run, lake, runtime) = (Arc::clone(run), lake.clone(), Handle::current());
         move || runtime.block_on(run.to_the_end(&lake))
     });
     let ended = tokio::select! {
@@ -117,6 +126,8 @@ pub(crate) struct Run {
     pub(crate) as_of: NaiveDate,
     pipeline_key: String,
     listener: Arc<dyn Listener>,
+    /// Its results once they are written, or could not be.
+    recorded: OnceLock<(Lake, RunResults)>,
 }
 
 impl Run {
@@ -131,6 +142,7 @@ impl Run {
             as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
             pipeline_key: pipeline_key(&options.pipeline),
             listener,
+            recorded: OnceLock::new(),
         }
     }
 
@@ -142,6 +154,7 @@ impl Run {
             results.error = Some(cause.to_string());
         }
         let written = write_results(lake, &results);
+        let _ = self.recorded.set((lake.clone(), results.clone()));
         outcome?;
         match (written, results.release) {
             (Ok(()), _) => Ok(results),
@@ -155,7 +168,9 @@ impl Run {
         self.discard(lake);
         let (seconds, error) = (self.started.elapsed().as_secs_f64(), Some(Cause::Interrupted.to_string()));
         // Who interrupts does not care for the results as much as for the end.
-        let _ = write_results(lake, &RunResults { seconds, error, ..self.results() });
+        let results = RunResults { seconds, error, ..self.results() };
+        let _ = write_results(lake, &results);
+        let _ = self.recorded.set((lake.clone(), results));
         // It still has files open in the customer's folder: nobody may take them for leftovers.
         std::mem::forget(lock);
     }
@@ -194,6 +209,7 @@ impl Run {
         let may_begin = audited.and_then(|()| self.options.interrupt.begin_publishing());
         may_begin.inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
+        results.publish_started = Some(publishing.duration_since(self.started).as_secs_f64());
         let published = self.publish_built(lake, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
         let pipeline = &self.options.pipeline;
@@ -276,6 +292,9 @@ impl Run {
         results.waiting_files = std::mem::take(&mut step.waiting);
         results.refused_files = std::mem::take(&mut step.refused);
         results.tables = std::mem::take(&mut step.results);
+        for (name, result) in &mut results.tables {
+            result.started = step.began.get(name).map(|began| began.duration_since(self.started).as_secs_f64());
+        }
         let rejected = results.tables.values().map(|table| table.rejected).sum();
         results.layer_rejected.insert(Layer::Bronze, rejected);
         taken_in?;
@@ -313,6 +332,7 @@ impl Run {
             release: None,
             started_at: self.now,
             seconds: 0.0,
+            publish_started: None,
             publish_seconds: 0.0,
             layer_seconds: BTreeMap::new(),
             layer_rejected: BTreeMap::new(),
@@ -322,6 +342,7 @@ impl Run {
             tables: BTreeMap::new(),
             tests: Vec::new(),
             tests_skipped: None,
+            tests_started: None,
             test_seconds: 0.0,
         }
     }
@@ -339,6 +360,7 @@ impl Run {
             bronze: Arc::default(),
             interrupt: self.options.interrupt.clone(),
             histories: Arc::default(),
+            began: self.started,
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
             last: last.filter(|_| !self.options.full_refresh),
@@ -367,6 +389,7 @@ impl Run {
             rows: built.iter().map(|built| (built.name.clone(), built.content.rows())).collect(),
             listener: self.listener.as_ref(),
         };
+        results.tests_started = Some(started.duration_since(self.started).as_secs_f64());
         results.tests = audit.run().await?;
         results.test_seconds = started.elapsed().as_secs_f64();
         audit.verdict(&results.tests)
