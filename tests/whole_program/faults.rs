@@ -89,6 +89,27 @@ impl Gate for Interrupting {
     }
 }
 
+/// Refuses what people and catalogues read.
+#[derive(Debug)]
+struct WithoutReports;
+
+impl Gate for WithoutReports {
+    fn pass(&self, operation: Operation, path: &Path) -> io::Result<()> {
+        let is_report = ["report.html", "openlineage.ndjson"].iter().any(|name| path.ends_with(name));
+        if is_report { Err(io::Error::other(format!("injected: {operation}"))) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn reports_that_cannot_be_written_change_nothing() {
+    let site = Site::new();
+    let results = site.run(Arc::new(WithoutReports)).unwrap();
+    assert_eq!(results.release, Some(1));
+    let folder = site.lake().join("acme/_medallion/runs").join(&results.run_id);
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    assert_eq!(files.collect::<Vec<_>>(), ["run_results.json"]);
+}
+
 struct Silent;
 
 impl Listener for Silent {
@@ -134,6 +155,7 @@ impl Site {
             full_refresh: false,
             resume: false,
             accept_schema: BTreeSet::new(),
+            reporting: medallion_pipeline::Reporting::default(),
             accept_shrink: BTreeSet::new(),
             gate,
             interrupt,

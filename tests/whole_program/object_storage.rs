@@ -84,6 +84,9 @@ fn nights_rollbacks_and_upkeep_go_on_as_on_a_disk() {
     ask("vacuum", &["--keep-releases", "1"]);
     assert!(files(&lake.lake()) < before);
     assert_eq!(lake.night_by_query(), 4);
+    let runs: Vec<_> =
+        fs::read_dir(lake.medallion_folder().join("runs")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert!(runs.iter().filter(|run| run.join("report.html").is_file()).count() >= 5, "{runs:?}");
     let fences: Vec<u64> = [1, 2, 3, 4, 5]
         .map(|release| {
             read(&lake.medallion_folder().join(format!("releases/{release:08}.json")))["fence"].as_u64().unwrap()

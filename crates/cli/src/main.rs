@@ -9,6 +9,7 @@ mod library_lines;
 mod output;
 mod settings;
 mod signals;
+mod telling;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use medallion_lake::Release;
-use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, TableName, read_folder};
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, Reporting, TableName, read_folder};
 use medallion_runner::{RunError, RunOptions, modified};
 use medallion_sql::SqlOptions;
 
@@ -44,6 +44,11 @@ impl ProjectSettings {
             Some(lake) => self.folder.join(lake).display().to_string(),
             None => "lake".to_owned(),
         }
+    }
+
+    /// Who hears of runs, whichever customer they are of.
+    pub(crate) fn reporting(&self) -> Result<Reporting, Failure> {
+        Ok(self.project.reporting(&self.folder)?)
     }
 
     /// How many releases `vacuum` keeps, if the project says so.
@@ -211,6 +216,7 @@ impl ProjectSettings {
         let selection = run.selection.parse()?;
         selection.iter().try_for_each(|selection| selection.check(&pipeline))?;
         let sql = self.sql(run.memory_limit.as_ref())?;
+        let reporting = self.reporting()?;
         let options = |customer: Result<Customer, Failure>| {
             let customer = customer?;
             Ok(RunOptions {
@@ -226,6 +232,7 @@ impl ProjectSettings {
                 gate: Arc::new(medallion_lake::OpenGate),
                 interrupt: medallion_runner::Interrupt::default(),
                 selection: selection.clone(),
+                reporting: reporting.clone(),
             })
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())

@@ -16,6 +16,7 @@ use crate::definition::ExcludedValue;
 use crate::environment;
 use crate::error::DefinitionError;
 use crate::overrides::{SilverOverrides, TableOverride};
+use crate::reporting::{LineageKeys, MetricsKeys, Notify, NotifyKeys, Place, Reporting};
 use crate::toml_file;
 
 /// A checked customer id: safe as the name of a folder.
@@ -138,6 +139,8 @@ struct CustomerFile {
     silver: BTreeMap<Spanned<String>, TableOverride>,
     #[serde(default)]
     exclude: BTreeMap<Spanned<String>, Vec<Spanned<ExcludedValue>>>,
+    #[serde(default)]
+    notify: Vec<NotifyKeys>,
 }
 
 impl CustomerFile {
@@ -179,6 +182,8 @@ pub struct Customer {
     pub sources: BTreeMap<String, SourceOverride>,
     /// What it has otherwise than the pipeline's silver tables.
     pub silver: SilverOverrides,
+    /// Who is told how its runs end, beside those of the project.
+    pub notify: Vec<Notify>,
     /// Where its file speaks of a source: file, line and column.
     places: BTreeMap<String, String>,
 }
@@ -197,6 +202,7 @@ impl Customer {
             arrival: Arrival::default(),
             sources: BTreeMap::new(),
             silver: SilverOverrides::default(),
+            notify: Vec::new(),
             places: BTreeMap::new(),
         }
     }
@@ -247,10 +253,11 @@ impl Customer {
             places.insert(name.as_ref().clone(), format!("{file}:{line}:{column}"));
             sources.insert(name.into_inner(), own);
         }
+        let notify = resolve_all(&read.notify, Place { file: &file, folder })?;
         let name = read.name.unwrap_or(stem);
         let (timezone, fiscal_year) = (read.timezone, read.fiscal_year);
         let silver = SilverOverrides { file, text, tables: read.silver, exclude: read.exclude };
-        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, silver, places })
+        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, silver, notify, places })
     }
 }
 
@@ -265,6 +272,17 @@ pub struct Project {
     /// Options that commands take where the command line gives none.
     #[serde(default)]
     pub defaults: Defaults,
+    /// Who is told how runs end, as written; [`Project::reporting`] resolves it.
+    #[serde(default)]
+    pub notify: Vec<NotifyKeys>,
+    /// Where `OpenLineage` events go, as written.
+    pub openlineage: Option<LineageKeys>,
+    /// Where metrics go, as written.
+    pub metrics: Option<MetricsKeys>,
+}
+
+fn resolve_all(notify: &[NotifyKeys], place: Place<'_>) -> Result<Vec<Notify>, DefinitionError> {
+    notify.iter().map(|keys| keys.resolve(place)).collect()
 }
 
 /// Options of commands set for a whole project.
@@ -280,6 +298,21 @@ pub struct Defaults {
 impl Project {
     /// The name of the file.
     pub const FILE: &'static str = "medallion.toml";
+
+    /// Who hears of the runs of every customer. Only commands that run something need it, and the secrets in it.
+    ///
+    /// # Errors
+    /// If keys contradict each other, an address is none, or a variable is not set.
+    pub fn reporting(&self, folder: &Path) -> Result<Reporting, DefinitionError> {
+        let file = folder.join(Self::FILE).display().to_string();
+        let place = Place { file: &file, folder };
+        let openlineage = self.openlineage.as_ref().map(|keys| keys.resolve(place)).transpose()?;
+        Ok(Reporting {
+            notify: resolve_all(&self.notify, place)?,
+            openlineage: openlineage.unwrap_or_default(),
+            metrics: self.metrics.as_ref().map(|keys| keys.resolve(place)).transpose()?,
+        })
+    }
 
     /// Reads `medallion.toml` in `folder`; `None` if there is none.
     ///

@@ -34,6 +34,7 @@ pub(crate) struct StagedSource<'a> {
     pub not_taken: FilesNotTaken,
     pub warnings: Vec<String>,
     pub done: Vec<ReadFile>,
+    pub began: Instant,
     pub seconds: f64,
 }
 
@@ -65,6 +66,7 @@ impl Arriving<'_> {
             not_taken: FilesNotTaken::default(),
             warnings: Vec::new(),
             done: Vec::new(),
+            began: started,
             seconds: 0.0,
         };
         let mut unusable: Vec<(&FoundExport, BronzeError)> = Vec::new();

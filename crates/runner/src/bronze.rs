@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Instant;
 
 use chrono::NaiveDate;
 use futures::stream::{self, StreamExt};
 use medallion_bronze::{Discovery, IngestOptions, NotTaken, ReadFile, discover};
 use medallion_lake::{CommitInfo, CommitMode, Lake, LedgerEntry, PublishedTable, StagedTable};
 use medallion_pipeline::{Arrival, Column, Mode, Pipeline, Reject, SourceTable, TableFiles, TableName, TableSchema};
-use medallion_silver::Increment;
 use medallion_silver::rejects::Stage;
+use medallion_silver::{Effect, Increment, RuleCount};
 use rayon::prelude::*;
 use serde_json::json;
 use tokio::task::JoinError;
@@ -67,6 +68,8 @@ pub(crate) struct BronzeStep {
     pub done: BTreeMap<TableName, Vec<ReadFile>>,
     /// All that was taken in of each source.
     pub batches: BTreeMap<TableName, Batches>,
+    /// When the work on each source began.
+    pub began: BTreeMap<TableName, Instant>,
 }
 
 /// Where a customer's files arrive.
@@ -336,6 +339,9 @@ impl BronzeStep {
             result.rows_in += ingested.files.iter().map(|file| file.records).sum::<u64>();
             result.rows_out += ingested.rows;
             result.rejected += ingested.rejects.len() as u64;
+            count_rules(&mut result.rules, &ingested.rejects);
+            let written = ingested.staged.files().files.iter().map(|file| file.bytes).sum::<u64>();
+            result.bytes = Some(result.bytes.unwrap_or_default() + written);
             staged.insert(batch_id.clone(), ingested.staged);
             result.new_batches.push(batch_id);
             result.files.extend(ingested.files);
@@ -349,10 +355,26 @@ impl BronzeStep {
             self.warnings.push((name.clone(), message));
         }
         self.current.insert(name.clone(), current);
+        self.began.insert(name.clone(), source.began);
         self.results.insert(name.clone(), result);
         self.warnings.extend(source.warnings.into_iter().map(|warning| (name.clone(), warning)));
         self.done.insert(name.clone(), source.done);
         self.batches.insert(name, source.batches);
+    }
+}
+
+/// Counts what the parser set aside, by rule and column.
+fn count_rules(rules: &mut Vec<RuleCount>, rejects: &[Reject]) {
+    for reject in rejects {
+        match rules.iter_mut().find(|count| count.rule == reject.rule && count.column == reject.column) {
+            Some(count) => count.rows += 1,
+            None => rules.push(RuleCount {
+                rule: reject.rule.to_string(),
+                column: reject.column.clone(),
+                effect: Effect::Rejected,
+                rows: 1,
+            }),
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Builder {
     pub histories: Arc<Histories>,
     /// What is to be built.
     pub scope: Arc<Scope>,
+    /// When the run began.
+    pub began: Instant,
 }
 
 /// A table of the release to be.
@@ -279,7 +281,7 @@ impl Builder {
     async fn build_table(&self, table: &Table, inputs: Inputs, build_key: String) -> Result<Built, Cause> {
         let started = Instant::now();
         let area = self.lake.staging_area(&table.name, &self.gold.run_id)?;
-        let (mut rejects, mut history) = (Vec::new(), None);
+        let (mut rejects, mut history, mut lineage) = (Vec::new(), None, None);
         let rows_in = table.inputs.iter().filter_map(|input| inputs.get(input)).map(TableFiles::rows).sum();
         let mut result = TableResult::built(rows_in, 0, 0.0);
         match &table.definition {
@@ -294,21 +296,23 @@ impl Builder {
                 history = Some(self.versions(table, followed, &area).await?);
             }
             Definition::Query(_) => {
-                self.session.stage(&self.silver_query(table)?, &table.schema, &area).await?;
+                lineage = self.session.stage_traced(&self.silver_query(table)?, &table.schema, &area).await?.1;
             }
             _ => {
                 let query = medallion_gold::query(&self.pipeline, table, &self.gold)?;
-                self.session.stage(&query, &table.schema, &area).await?;
+                lineage = self.session.stage_traced(&query, &table.schema, &area).await?.1;
             }
         }
         let staged = self.lake.staged(&table.schema, &area)?;
-        result.rows_out = staged.rows();
+        (result.rows_out, result.lineage) = (staged.rows(), lineage);
+        result.bytes = Some(staged.files().files.iter().map(|file| file.bytes).sum());
         if let Some(batch) = self.batch_of(table) {
             conservation::silver(&table.name, &batch.files, &result, &rejects)?;
         }
         let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&staged.files()))?;
         let (content, files) = self.content(table, staged, &fingerprint, &mut result).await?;
         self.session.register(&files).await?;
+        result.started = Some(started.duration_since(self.began).as_secs_f64());
         result.seconds = started.elapsed().as_secs_f64();
         Ok(Built {
             name: table.name.clone(),

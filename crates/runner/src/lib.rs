@@ -3,6 +3,7 @@
 //! [`run()`] is one night: `bronze` takes in what arrived, `layers` stages silver and gold as their inputs become
 //! ready, and everything is committed at the end. [`published_tables`] is what reading commands see.
 
+mod afterwards;
 mod arriving;
 pub mod audit;
 mod batch;
@@ -19,11 +20,15 @@ mod history;
 mod input;
 pub mod interrupt;
 mod layers;
+mod metrics;
+pub mod notification;
+mod openlineage;
 pub mod plan;
 pub mod reading;
 pub mod rejected;
 mod rejects;
 mod released;
+mod report;
 pub mod results;
 pub mod rollback;
 pub mod run;
@@ -31,6 +36,7 @@ mod schema_guard;
 mod scope;
 pub mod state;
 mod telling;
+mod web;
 
 pub use audit::{TestResult, TestRun, TestStatus, release_of, run_tests};
 pub use counts::{CountCheck, ExpectedCounts, check_counts};
@@ -40,11 +46,16 @@ pub use error::{Cause, Fault, RunError};
 pub use events::{Event, Listener};
 pub use interrupt::Interrupt;
 pub use medallion_silver::{UpsertSums, Upserts};
+pub use notification::Notification;
 pub use plan::{Action, PlannedStep, RunPlan, plan};
 pub use reading::{PublishedTables, PublishedVersion, published_tables, sql_session};
 pub use rejected::{RejectGroup, RejectSample, rejected};
+pub use report::{FleetJob, FleetReport, fleet_page};
 pub use results::{LayerSummary, RunResults, Status, TableResult};
 pub use rollback::rolled_back;
 pub use run::{RunOptions, run};
 pub use scope::modified;
 pub use state::{CustomerState, LastRun, Outcome, customer_state};
+
+/// How this program names itself to others.
+pub(crate) const PRODUCT: &str = concat!("medallion/", env!("CARGO_PKG_VERSION"));

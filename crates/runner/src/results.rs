@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{FileReport, NotTaken};
 use medallion_pipeline::{Layer, Mode, TableName};
 use medallion_silver::{RuleCount, RuleFinding, Sums, UpsertSums};
+use medallion_sql::ColumnLineage;
 use serde::Serialize;
 
 use crate::audit::TestResult;
@@ -44,6 +45,8 @@ pub struct TableResult {
     pub rows_out: u64,
     /// Rows set aside on the way.
     pub rejected: u64,
+    /// Seconds from the run's start to that of its building; `None` if it was not built.
+    pub started: Option<f64>,
     /// Seconds its building took.
     pub seconds: f64,
     /// Why it was not built.
@@ -66,6 +69,12 @@ pub struct TableResult {
     pub findings: Vec<RuleFinding>,
     /// Bronze: the files read.
     pub files: Vec<FileReport>,
+    /// Bytes of the files that were written for it.
+    #[serde(skip)]
+    pub bytes: Option<u64>,
+    /// Tables that are queries: what their columns are computed from, if that was found out.
+    #[serde(skip)]
+    pub lineage: Option<ColumnLineage>,
 }
 
 impl TableResult {
@@ -77,6 +86,7 @@ impl TableResult {
             rows_in,
             rows_out,
             rejected: 0,
+            started: None,
             seconds,
             skipped: None,
             mode: None,
@@ -88,6 +98,8 @@ impl TableResult {
             upserts: None,
             findings: Vec::new(),
             files: Vec::new(),
+            bytes: None,
+            lineage: None,
         }
     }
 }
@@ -115,6 +127,8 @@ pub struct RunResults {
     pub started_at: DateTime<Utc>,
     /// How long it took.
     pub seconds: f64,
+    /// Seconds from its start to that of committing; `None` if it did not come to that.
+    pub publish_started: Option<f64>,
     /// Seconds of it spent committing.
     pub publish_seconds: f64,
     /// Wall time from the first to the last table, by layer.
@@ -133,12 +147,14 @@ pub struct RunResults {
     pub tests: Vec<TestResult>,
     /// Why no test was run, if there was no need to.
     pub tests_skipped: Option<String>,
+    /// Seconds from the run's start to theirs; `None` if none was run.
+    pub tests_started: Option<f64>,
     /// Seconds they took.
     pub test_seconds: f64,
 }
 
 /// One layer of a run in figures.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct LayerSummary {
     /// Tables in it.
     pub tables: usize,

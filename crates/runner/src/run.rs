@@ -1,7 +1,7 @@
 //! One customer's night: take in, build, publish.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -9,11 +9,12 @@ use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
 use medallion_lake::{Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes};
 use medallion_pipeline::definition::Definition;
-use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Selection, TableName};
+use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Reporting, Selection, TableName};
 use medallion_silver::rejects::Stage;
 use medallion_sql::SqlOptions;
 use tokio::runtime::Handle;
 
+use crate::afterwards;
 use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop, Wanted};
 use crate::build_key::pipeline_key;
@@ -60,24 +61,32 @@ pub struct RunOptions {
     pub interrupt: Interrupt,
     /// Which sources and tables it is about; all, if it is not there.
     pub selection: Option<Selection>,
+    /// Who hears of it, beside those whom the customer's file names.
+    pub reporting: Reporting,
 }
 
 /// Runs a customer. An error leaves the published tables as they were; its results are written all the same. A run that
 /// is interrupted may go on computing in the background, without effect; it then holds the customer until the process
-/// ends.
+/// ends. Its report is written and whoever wants to hears of its end before this returns.
 ///
 /// # Errors
 /// If the customer could not be published.
 pub async fn run(options: &RunOptions, listener: Arc<dyn Listener>) -> Result<RunResults, RunError> {
+    let run = Arc::new(Run::new(options, Arc::clone(&listener)));
+    let outcome = run_alone(options, &run).await;
+    afterwards::see_to(options, &run.run_id, run.recorded.get(), outcome.as_ref().err(), listener.as_ref()).await;
+    outcome
+}
+
+/// Runs a customer behind its lock.
+async fn run_alone(options: &RunOptions, run: &Arc<Run>) -> Result<RunResults, RunError> {
     let failed = |cause: Cause| RunError { customer: options.customer.id.clone(), cause };
-    let run = Run::new(options, listener);
     let lake = Lake::open_behind(&options.lake, options.customer.id.as_str(), Arc::clone(&options.gate))
         .map_err(|error| failed(error.into()))?;
     let lock = lake.lock(&run.run_id).map_err(|error| failed(error.into()))?;
-    let run = Arc::new(run);
     // On a thread of its own: whatever it computes, an interrupt is heard.
     let mut night = tokio::task::spawn_blocking({
-        let (run, lake, runtime) = (Arc::clone(&run), lake.clone(), Handle::current());
+        let (run, lake, runtime) = (Arc::clone(run), lake.clone(), Handle::current());
         move || runtime.block_on(run.to_the_end(&lake))
     });
     let ended = tokio::select! {
@@ -120,6 +129,8 @@ pub(crate) struct Run {
     pub(crate) as_of: NaiveDate,
     pipeline_key: String,
     listener: Arc<dyn Listener>,
+    /// Its results once they are written, or could not be.
+    recorded: OnceLock<(Lake, RunResults)>,
 }
 
 impl Run {
@@ -134,6 +145,7 @@ impl Run {
             as_of: options.as_of.unwrap_or_else(|| now.with_timezone(&options.customer.timezone).date_naive()),
             pipeline_key: pipeline_key(&options.pipeline),
             listener,
+            recorded: OnceLock::new(),
         }
     }
 
@@ -145,6 +157,7 @@ impl Run {
             results.error = Some(cause.to_string());
         }
         let written = write_results(lake, &results);
+        let _ = self.recorded.set((lake.clone(), results.clone()));
         outcome?;
         match (written, results.release) {
             (Ok(()), _) => Ok(results),
@@ -158,7 +171,9 @@ impl Run {
         self.discard(lake);
         let (seconds, error) = (self.started.elapsed().as_secs_f64(), Some(Cause::Interrupted.to_string()));
         // Who interrupts does not care for the results as much as for the end.
-        let _ = write_results(lake, &RunResults { seconds, error, ..self.results() });
+        let results = RunResults { seconds, error, ..self.results() };
+        let _ = write_results(lake, &results);
+        let _ = self.recorded.set((lake.clone(), results));
         // It still has files open in the customer's folder: nobody may take them for leftovers.
         lock.leave();
     }
@@ -197,6 +212,7 @@ impl Run {
         let may_begin = audited.and_then(|()| self.options.interrupt.begin_publishing());
         may_begin.inspect_err(|_| self.discard(lake))?;
         let publishing = Instant::now();
+        results.publish_started = Some(publishing.duration_since(self.started).as_secs_f64());
         let published = self.publish_built(&builder, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
         self.retire(&builder, &step, published.as_ref().or(last.as_deref()), &built).await;
@@ -334,6 +350,9 @@ impl Run {
         results.refused_files = std::mem::take(&mut step.refused);
         let kept = keep_released(Some(lake), scope, pipeline, last, &mut step).await;
         results.tables = std::mem::take(&mut step.results);
+        for (name, result) in &mut results.tables {
+            result.started = step.began.get(name).map(|began| began.duration_since(self.started).as_secs_f64());
+        }
         let rejected = results.tables.values().map(|table| table.rejected).sum();
         results.layer_rejected.insert(Layer::Bronze, rejected);
         taken_in.and(kept)?;
@@ -371,6 +390,7 @@ impl Run {
             release: None,
             started_at: self.now,
             seconds: 0.0,
+            publish_started: None,
             publish_seconds: 0.0,
             layer_seconds: BTreeMap::new(),
             layer_rejected: BTreeMap::new(),
@@ -380,6 +400,7 @@ impl Run {
             tables: BTreeMap::new(),
             tests: Vec::new(),
             tests_skipped: None,
+            tests_started: None,
             test_seconds: 0.0,
         }
     }
@@ -399,6 +420,7 @@ impl Run {
             bronze: Arc::default(),
             interrupt: self.options.interrupt.clone(),
             histories: Arc::default(),
+            began: self.started,
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
             last: last.filter(|_| !self.options.full_refresh),
@@ -427,6 +449,7 @@ impl Run {
             rows: built.iter().map(|built| (built.name.clone(), built.content.rows())).collect(),
             listener: self.listener.as_ref(),
         };
+        results.tests_started = Some(started.duration_since(self.started).as_secs_f64());
         results.tests = audit.run().await?;
         results.test_seconds = started.elapsed().as_secs_f64();
         audit.verdict(&results.tests)

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod lineage;
 pub mod output;
 mod plan;
 pub mod query;
@@ -18,6 +19,7 @@ mod types;
 
 pub use audit::{AuditOptions, Finding, Sample};
 pub use error::{Position, SqlError, Subject};
+pub use lineage::{ColumnLineage, SourceColumn};
 pub use output::{OutputError, OutputFormat, write_result};
 pub use query::{BatchStream, OutputColumn, QueryResult};
 pub use session::{SqlOptions, SqlSession};

@@ -12,6 +12,7 @@ use medallion_pipeline::{TableName, TableSchema, nearest};
 use url::Url;
 
 use crate::error::{SqlError, Subject};
+use crate::lineage::{self, ColumnLineage};
 use crate::session::SqlSession;
 use crate::sink::Sink;
 use crate::types::{engine_schema, type_name};
@@ -25,6 +26,19 @@ impl SqlSession {
     /// If the text is not one query, does not return the declared columns, or fails while running, and if the files
     /// cannot be written. What was written by then stays in `area`.
     pub async fn stage(&self, query: &str, schema: &TableSchema, area: &Url) -> Result<u64, SqlError> {
+        self.stage_traced(query, schema, area).await.map(|(rows, _)| rows)
+    }
+
+    /// Like [`SqlSession::stage`], with what the columns are computed from; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// Like [`SqlSession::stage`].
+    pub async fn stage_traced(
+        &self,
+        query: &str,
+        schema: &TableSchema,
+        area: &Url,
+    ) -> Result<(u64, Option<ColumnLineage>), SqlError> {
         let planned = self.plan(query, Subject::Table(schema.name.clone()), false).await?;
         let conformer = Conformer::new(schema, planned.plan.schema().as_arrow())?;
         let mut batches = planned.start().await?;
@@ -33,7 +47,15 @@ impl SqlSession {
             let batch = batch.map_err(|error| planned.failed(&error))?;
             sink.write(conformer.conform(&batch)?).await?;
         }
-        sink.finish().await
+        Ok((sink.finish().await?, lineage::of(&planned.plan)))
+    }
+
+    /// What the columns of a query are computed from, without running it; `None` where that cannot be told.
+    ///
+    /// # Errors
+    /// If the text is not one query over known tables.
+    pub async fn lineage(&self, query: &str) -> Result<Option<ColumnLineage>, SqlError> {
+        Ok(lineage::of(&self.plan(query, Subject::Query, false).await?.plan))
     }
 }
 

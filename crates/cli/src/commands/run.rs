@@ -12,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
 use crate::settings::ProjectSettings;
 use crate::signals;
+use crate::telling;
 
 pub(crate) async fn run(
     global: &GlobalArguments,
@@ -28,7 +29,10 @@ pub(crate) async fn run(
     for options in customers.by_ref() {
         let outcome = match options {
             Ok(options) => run_customer(&RunOptions { interrupt: interrupt.clone(), ..options }, console).await,
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                telling::of_configuration(&settings, &failure, console).await;
+                Err(failure)
+            }
         };
         let is_interrupted = interrupt.is_asked();
         match outcome {

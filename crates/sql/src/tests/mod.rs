@@ -4,6 +4,7 @@
 
 mod added_column;
 mod audit;
+mod lineage;
 mod output;
 mod query;
 mod register;
