@@ -1,11 +1,13 @@
 //! The command line as it is written.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use medallion_runner::fleet::Shard;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +22,16 @@ Exit codes:
 const SIZES: &str = "\
 The profiles differ in size: customer-b writes about 390 MB, customer-j about 9 GB. With --scale 0.01 it is \
 a hundredth of that.";
+
+const FLEETS: &str = "\
+Examples:
+  medallion run -c acme --as-of 2025-06-30
+  medallion run --all --jobs 8 --timeout 30m --canary acme --max-failures 20
+  medallion run --all --shard 2/4
+  medallion run --retry-failed
+
+Several customers run as a fleet: each in a process of its own, so that whatever happens to one happens to no other. \
+What became of each stands in <lake>/_medallion/fleet/<fleet>/fleet_results.json.";
 
 const REJECTS: &str = "\
 Example:
@@ -61,6 +73,15 @@ pub(crate) struct GlobalArguments {
 
 fn date(text: &str) -> Result<NaiveDate, String> {
     text.parse().map_err(|error| format!("{error}; expected YYYY-MM-DD, such as 2025-06-30"))
+}
+
+/// A time such as 90s, 30m or 1h 30m; never none.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it has to be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; expected a number with a unit, such as 90s, 30m or 2h")),
+    }
 }
 
 /// The format of messages.
@@ -107,7 +128,8 @@ pub(crate) enum Command {
     #[command(after_help = SIZES)]
     Generate(GenerateArguments),
     /// Take in what arrived, build all layers and publish them
-    Run(RunArguments),
+    #[command(after_help = FLEETS)]
+    Run(RunCommand),
     /// Show what a run would do and why, without doing it
     ///
     /// Reads what arrived as a run does and writes nothing to the lake: which files would be taken in, which tables would
@@ -215,11 +237,63 @@ pub(crate) struct GenerateArguments {
     pub scale: f64,
 }
 
+/// Options of `run` for customers and for fleets of them.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all", "retry_failed"]).required(true).multiple(true)))]
+pub(crate) struct RunCommand {
+    #[command(flatten)]
+    pub run: RunArguments,
+    #[command(flatten)]
+    pub fleet: FleetArguments,
+}
+
+/// Options of runs of several customers.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Several customers")]
+pub(crate) struct FleetArguments {
+    /// Customers at the same time; by default as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How long a customer may take, such as 90s, 30m or 2h; it is then ended, and killed 10 s later
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// How often a customer is tried again that failed for a reason that may pass: disk, network, a lock that is held;
+    /// by default 2
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Only part I of N, for several machines; every customer is in exactly one part
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// This customer runs first and alone; if it fails, no other is started
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub canary: Option<String>,
+    /// After so many failures no further customer is started
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroUsize>,
+    /// Only customers that failed, were interrupted or had not started in the last fleet
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+impl FleetArguments {
+    /// Whether any of them was given.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { jobs, timeout, retries, shard, canary, max_failures, retry_failed } = self;
+        jobs.is_some()
+            || timeout.is_some()
+            || retries.is_some()
+            || shard.is_some()
+            || canary.is_some()
+            || max_failures.is_some()
+            || *retry_failed
+    }
+}
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// A customer's id; may be given several times
-    #[arg(short, long = "customer", value_name = "ID", required_unless_present = "all")]
+    #[arg(short, long = "customer", value_name = "ID")]
     pub customers: Vec<String>,
     /// Every customer in customers/
     #[arg(long, conflicts_with = "customers")]
@@ -255,6 +329,7 @@ pub(crate) struct RunArguments {
 
 /// Options of `plan`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all"]).required(true)))]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub run: RunArguments,

@@ -1,5 +1,6 @@
 //! From arguments, medallion.toml and customer files to what a command needs, resolved once.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use medallion_sql::SqlOptions;
 
 use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments};
 use crate::builtin;
+use crate::children;
 use crate::exit::{Exit, Failure};
 
 /// With less a query cannot even spill.
@@ -42,6 +44,12 @@ impl ProjectSettings {
             Some(lake) => self.folder.join(lake).display().to_string(),
             None => "lake".to_owned(),
         }
+    }
+
+    /// The names of the environment's variables that the project's file refers to.
+    pub(crate) fn variables(&self) -> BTreeSet<String> {
+        let text = std::fs::read_to_string(self.folder.join(Project::FILE));
+        text.map(|text| medallion_pipeline::variables(&text)).unwrap_or_default()
     }
 
     /// How many releases `vacuum` keeps, if the project says so.
@@ -86,7 +94,7 @@ impl ProjectSettings {
         Ok(ids.iter().map(|id| self.customer(id, run).map_err(|failure| failure.customer(id))).collect())
     }
 
-    fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
+    pub(crate) fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
         let path = self.customers_folder().join(format!("{id}.toml"));
         let id = customer_id(id).map_err(|failure| {
             failure.hint(run.all.then(|| format!("rename {}, or move it out of the folder", path.display())))
@@ -107,11 +115,12 @@ impl ProjectSettings {
         Ok(Customer::without_file(id, source))
     }
 
-    fn customers_folder(&self) -> PathBuf {
+    pub(crate) fn customers_folder(&self) -> PathBuf {
         self.folder.join("customers")
     }
 
-    fn all_customers(&self) -> Result<Vec<String>, Failure> {
+    /// What stands where ids should: the names of all customer files, sorted.
+    pub(crate) fn all_customers(&self) -> Result<Vec<String>, Failure> {
         let folder = self.customers_folder();
         let failed = |error: std::io::Error| {
             Failure::configuration(format!("cannot list {}: {error}", folder.display())).hint(
@@ -136,8 +145,9 @@ impl ProjectSettings {
     }
 
     pub(crate) fn sql(&self, memory_limit: Option<&String>) -> Result<SqlOptions, Failure> {
+        let threads = children::threads().unwrap_or(SqlOptions::default().threads);
         let Some(text) = memory_limit.or(self.project.defaults.memory_limit.as_ref()) else {
-            return Ok(SqlOptions::default());
+            return Ok(SqlOptions { memory_limit: None, threads });
         };
         let size: ByteSize = text.parse().map_err(|_| {
             Failure::configuration(format!("'{text}' is not a size"))
@@ -149,7 +159,7 @@ impl ProjectSettings {
             )));
         }
         let limit = usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-        Ok(SqlOptions { memory_limit: Some(limit), ..SqlOptions::default() })
+        Ok(SqlOptions { memory_limit: Some(limit), threads })
     }
 
     pub(crate) fn run_options(&self, run: &RunArguments) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {

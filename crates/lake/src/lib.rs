@@ -13,6 +13,8 @@
 //!                             /runs/<run_id>/   runs.rs        reports of runs
 //! ```
 //!
+//! `fleet.rs` keeps what runs of several customers did, in `<lake>/_medallion/fleet/<fleet_id>/`.
+//!
 //! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
 //! due, `fingerprint.rs` tells whether two tables have the same rows.
 //! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,
@@ -30,6 +32,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod fingerprint;
+mod fleet;
 mod gate;
 mod journal;
 mod ledger;
@@ -53,6 +56,7 @@ mod vacuum;
 
 pub use commit::{CommitInfo, CommitMode};
 pub use error::{LakeError, no_room_hint};
+pub use fleet::{FleetFolder, FleetFolderError};
 pub use gate::{Gate, OpenGate, Operation};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};
 pub use lock::{LakeLock, LockHolder};

@@ -241,7 +241,7 @@ fn without_parents(path: PathBuf) -> PathBuf {
     plain
 }
 
-fn local_path(location: &str) -> Result<PathBuf, LakeError> {
+pub(crate) fn local_path(location: &str) -> Result<PathBuf, LakeError> {
     let invalid = || LakeError::InvalidLocation { location: without_credentials(location) };
     if !location.contains("://") {
         let path = std::path::absolute(location).map_err(|_| invalid())?;

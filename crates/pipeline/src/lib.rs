@@ -27,6 +27,7 @@ pub mod versions;
 pub use arrival::{After, Arrival, Limits, NewColumns, Ready, SourceOverride};
 pub use audit::{Check, DataTest, TestSeverity};
 pub use customer::{Customer, CustomerId, FiscalYearOptions, Project};
+pub use environment::variables;
 pub use error::{DefinitionError, nearest};
 pub use files::{DataFile, TableFiles};
 pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};

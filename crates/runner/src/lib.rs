@@ -1,7 +1,8 @@
 //! Plans a customer's run and carries it out.
 //!
 //! [`run()`] is one night: `bronze` takes in what arrived, `layers` stages silver and gold as their inputs become
-//! ready, and everything is committed at the end. [`published_tables`] is what reading commands see.
+//! ready, and everything is committed at the end. [`published_tables`] is what reading commands see. [`fleet`] runs many
+//! customers, each in a process of its own.
 
 mod arriving;
 pub mod audit;
@@ -13,6 +14,7 @@ pub mod counts;
 pub mod difference;
 pub mod error;
 pub mod events;
+pub mod fleet;
 mod guard;
 mod history;
 mod input;
@@ -27,6 +29,7 @@ pub mod rollback;
 pub mod run;
 mod schema_guard;
 mod telling;
+mod transient;
 
 pub use audit::{TestResult, TestRun, TestStatus, run_tests};
 pub use counts::{CountCheck, ExpectedCounts, check_counts};

@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod fleet;
 mod generate;
 mod history;
 mod init;
