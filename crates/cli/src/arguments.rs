@@ -33,6 +33,11 @@ Examples:
 Several customers run as a fleet: each in a process of its own, so that whatever happens to one happens to no other. \
 What became of each stands in <lake>/_medallion/fleet/<fleet>/fleet_results.json.";
 
+const WATCHES: &str = "\
+Examples:
+  medallion watch --all --settle 2m --interval 30s --jobs 4 --log-format json
+  medallion watch -c acme --once";
+
 const REJECTS: &str = "\
 Example:
   medallion rejects -c acme silver.users --format json";
@@ -48,7 +53,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
     /// Folder with medallion.toml and customers/
@@ -130,6 +135,13 @@ pub(crate) enum Command {
     /// Take in what arrived, build all layers and publish them
     #[command(after_help = FLEETS)]
     Run(RunCommand),
+    /// Run customers when their exports are there
+    ///
+    /// Looks at the drop folders again and again. A customer is run when every required source has a file, no file is
+    /// waited for and all of them have stayed as they are for a while; then again when files change. What fails is not
+    /// tried again with the same files, unless the failure may pass by itself. Runs until it is interrupted.
+    #[command(after_help = WATCHES)]
+    Watch(WatchArguments),
     /// Show what a run would do and why, without doing it
     ///
     /// Reads what arrived as a run does and writes nothing to the lake: which files would be taken in, which tables would
@@ -290,7 +302,7 @@ impl FleetArguments {
 }
 
 /// Options of `run`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct RunArguments {
     /// A customer's id; may be given several times
     #[arg(short, long = "customer", value_name = "ID")]
@@ -304,7 +316,7 @@ pub(crate) struct RunArguments {
     /// The run's date; by default today in the customer's time zone
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub as_of: Option<NaiveDate>,
-    /// Memory for queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
+    /// Memory for each customer's queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
     /// Publish although SOURCE has far fewer records than last time; may be given several times
@@ -323,6 +335,41 @@ pub(crate) struct RunArguments {
     /// Publish again after a rollback though nothing newer has arrived
     #[arg(long)]
     pub resume: bool,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all"]).required(true)))]
+pub(crate) struct WatchArguments {
+    /// A customer's id; may be given several times
+    #[arg(short, long = "customer", value_name = "ID")]
+    pub customers: Vec<String>,
+    /// Every customer in customers/, also those that are added meanwhile
+    #[arg(long)]
+    pub all: bool,
+    /// Time between two looks at the folders
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    pub interval: Duration,
+    /// How long a complete folder has to stay as it is before it is run
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub settle: Duration,
+    /// Customers that run at the same time; by default as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How long a run may take; it is then ended, and killed 10 s later
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// End when each customer was run once
+    #[arg(long)]
+    pub once: bool,
+    /// Memory for each customer's queries; by default its share of what is available
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<String>,
+    /// The date of the runs; by default the day of each in the customer's time zone
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub as_of: Option<NaiveDate>,
     #[command(flatten)]
     pub place: PlaceArguments,
 }
@@ -352,7 +399,7 @@ pub(crate) struct VacuumArguments {
 }
 
 /// Where tables and definitions are.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PlaceArguments {
     /// Where the lakes are; by default medallion.toml's, else ./lake
     #[arg(long, value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]

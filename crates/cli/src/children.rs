@@ -18,7 +18,19 @@ const LIBRARY_THREADS: [&str; 3] = ["POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "
 
 /// Variables that programs need as such: a customer's file that refers to one takes it from nobody.
 const COMMON: [&str; 14] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "TMP", "TEMP", "PWD", "HOSTNAME", "NO_COLOR",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "PWD",
+    "HOSTNAME",
+    "NO_COLOR",
     "SYSTEMROOT",
 ];
 const COMMON_BEGINNINGS: [&str; 8] = ["MEDALLION_", "LC_", "RUST_", "AWS_", "AZURE_", "GOOGLE_", "SSL_", "XDG_"];
@@ -187,13 +199,29 @@ mod tests {
     #[test]
     fn a_customers_process_gets_the_options_of_the_fleet() {
         let given = [
-            "--all", "--as-of", "2025-06-30", "--accept-shrink", "users", "--accept-schema", "gold.dim_user",
-            "--full-refresh", "--resume", "--lake", "the lake", "--pipeline", "totara", "--jobs", "4",
+            "--all",
+            "--as-of",
+            "2025-06-30",
+            "--accept-shrink",
+            "users",
+            "--accept-schema",
+            "gold.dim_user",
+            "--full-refresh",
+            "--resume",
+            "--lake",
+            "the lake",
+            "--pipeline",
+            "totara",
+            "--jobs",
+            "4",
         ];
         let run = parsed(&children(&given, |_| {}).command("acme"));
         assert_eq!((run.customers.as_slice(), run.all), (["acme".to_owned()].as_slice(), false));
         assert_eq!(run.as_of.unwrap().to_string(), "2025-06-30");
-        assert_eq!((run.accept_shrink, run.accept_schema), (vec!["users".to_owned()], vec!["gold.dim_user".to_owned()]));
+        assert_eq!(
+            (run.accept_shrink, run.accept_schema),
+            (vec!["users".to_owned()], vec!["gold.dim_user".to_owned()])
+        );
         assert!(run.full_refresh && run.resume);
         assert_eq!((run.place.lake.as_deref(), run.place.pipeline.as_deref()), (Some("the lake"), Some("totara")));
         assert_eq!(run.memory_limit.as_deref(), Some("1073741824B"));

@@ -189,7 +189,7 @@ impl ProjectSettings {
 }
 
 /// The pipeline as the customer's file has it; customers without a word on sources and silver share one.
-fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
+pub(crate) fn own_pipeline(pipeline: &Arc<Pipeline>, customer: &Customer) -> Result<Arc<Pipeline>, Failure> {
     if customer.sources.is_empty() && customer.silver.is_empty() {
         return Ok(Arc::clone(pipeline));
     }

@@ -2,7 +2,7 @@
 //!
 //! [`run()`] is one night: `bronze` takes in what arrived, `layers` stages silver and gold as their inputs become
 //! ready, and everything is committed at the end. [`published_tables`] is what reading commands see. [`fleet`] runs many
-//! customers, each in a process of its own.
+//! customers, each in a process of its own; [`watch`] does so when their exports are there.
 
 mod arriving;
 pub mod audit;
@@ -30,6 +30,7 @@ pub mod run;
 mod schema_guard;
 mod telling;
 mod transient;
+pub mod watch;
 
 pub use audit::{TestResult, TestRun, TestStatus, run_tests};
 pub use counts::{CountCheck, ExpectedCounts, check_counts};

@@ -184,9 +184,12 @@ fn summary(results: &FleetResults) -> Result<(), Failure> {
         .map(|(count, name)| format!(", {count} {name}"))
         .collect();
     output::write(&format!(
-        "fleet {}: {} customers in {seconds:.1} s: {} published, {} unchanged, {} failed{more}\n",
+        "fleet {}: {} in {seconds:.1} s: {} published, {} unchanged, {} failed{more}\n",
         results.fleet_id,
-        results.selected.len(),
+        match results.selected.len() {
+            1 => "1 customer".to_owned(),
+            all => format!("{all} customers"),
+        },
         count(FleetStatus::Published),
         count(FleetStatus::Unchanged),
         count(FleetStatus::Failed),
@@ -216,7 +219,13 @@ fn not_done(results: &FleetResults) -> Result<(), Failure> {
         let named = [format!("customer {}: ", entry.customer), format!("customer '{}': ", entry.customer)];
         let reason = named.iter().find_map(|named| reason.strip_prefix(named.as_str())).unwrap_or(reason);
         let status = entry.status.as_str().replace('_', " ");
-        listing.push(vec![json!(entry.customer), json!(status), json!(entry.exit_code), json!(entry.attempts), json!(reason)]);
+        listing.push(vec![
+            json!(entry.customer),
+            json!(status),
+            json!(entry.exit_code),
+            json!(entry.attempts),
+            json!(reason),
+        ]);
     }
     if !tried.is_empty() {
         output::write("not done:\n")?;

@@ -77,7 +77,11 @@ impl FleetConsole {
         if !self.console.bars {
             return;
         }
-        let bar = self.bars.insert_before(&state.fleet, ProgressBar::new(0));
+        // A watch has no bar of its own that the customers' could stand above.
+        let bar = match state.total {
+            Some(_) => self.bars.insert_before(&state.fleet, ProgressBar::new(0)),
+            None => self.bars.add(ProgressBar::new(0)),
+        };
         if let Ok(style) = ProgressStyle::with_template("{prefix:>20!} {bar:24} {pos:>3}/{len:3} {elapsed:>4} {msg}") {
             bar.set_style(style.progress_chars("##-"));
         }
@@ -203,7 +207,9 @@ fn ended_fields(entry: &FleetEntry, state: &State) -> Value {
     let mut fields = Map::new();
     if let Ok(Value::Object(all)) = serde_json::to_value(entry) {
         // As in all other lines, what is wrong is the message.
-        fields.extend(all.into_iter().map(|(key, value)| (if key == "reason" { "message".to_owned() } else { key }, value)));
+        fields.extend(
+            all.into_iter().map(|(key, value)| (if key == "reason" { "message".to_owned() } else { key }, value)),
+        );
     }
     fields.insert("ended".to_owned(), json!(state.ended));
     fields.insert("total".to_owned(), json!(state.total));
@@ -225,6 +231,12 @@ impl FleetListener for FleetConsole {
                     let fields = json!({"customer": customer, "attempt": attempt, "message": reason, "wait": seconds});
                     self.json("warn", "retrying", fields);
                 }
+            }
+            FleetEvent::Waiting { customer, reason } if self.is_text() => {
+                self.verbose(|| format!("{customer}: {reason}"));
+            }
+            FleetEvent::Waiting { customer, reason } => {
+                self.json("info", "waiting", json!({"customer": customer, "message": reason}));
             }
             FleetEvent::CustomerEnded { entry } => self.ended(&mut state, entry),
             FleetEvent::Stopped { reason } => {

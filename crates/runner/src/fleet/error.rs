@@ -31,12 +31,11 @@ impl FleetError {
             Self::Folder(FleetFolderError::Linked { .. }) => {
                 Some("replace the link by the folder it points to, or mount that folder there".to_owned())
             }
-            Self::Folder(FleetFolderError::Io { source, .. }) => {
-                medallion_lake::no_room_hint(&source.to_string()).or_else(|| {
+            Self::Folder(FleetFolderError::Io { source, .. }) => medallion_lake::no_room_hint(&source.to_string())
+                .or_else(|| {
                     (source.kind() == std::io::ErrorKind::PermissionDenied)
                         .then(|| "check who owns the lake's folders and which user runs medallion".to_owned())
-                })
-            }
+                }),
             Self::Unreadable { .. } => {
                 Some("remove its folder in <lake>/_medallion/fleet, and run all customers with --all".to_owned())
             }

@@ -40,6 +40,13 @@ pub enum FleetEvent<'a> {
         /// After which time it is tried again.
         wait: Duration,
     },
+    /// A customer's drop folder is not complete; told when the reason changes.
+    Waiting {
+        /// The customer.
+        customer: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
     /// A customer is done or has failed for good.
     CustomerEnded {
         /// How.

@@ -8,7 +8,7 @@ pub(crate) mod child;
 pub mod error;
 pub mod events;
 pub mod memory;
-mod outcome;
+pub(crate) mod outcome;
 pub mod results;
 mod schedule;
 pub mod shard;
@@ -123,8 +123,11 @@ struct Fleet {
 
 impl Fleet {
     async fn to_the_end(mut self) -> Result<FleetResults, FleetError> {
-        while !self.schedule.is_over() {
+        loop {
             self.start_some();
+            if self.schedule.is_over() {
+                break;
+            }
             let again = self.schedule.next_again().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             let is_stopped = self.schedule.stopped().is_some();
             tokio::select! {

@@ -117,7 +117,8 @@ fn signal(_status: ExitStatus) -> Option<i32> {
 
 /// The text without line ends and control characters, not too long.
 fn in_one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty()).collect();
     let line = words.join(" ");
     match line.char_indices().nth(REASON_LENGTH) {
         Some((end, _)) => format!("{}...", &line[..end]),
@@ -158,7 +159,10 @@ mod tests {
         let late = outcome(0, Some(EndedBy::Interrupt), finished(0, None, Some(7))).entry.status;
         assert_eq!(late, FleetStatus::Published, "it was asked too late");
         let failed = outcome(4 << 8, None, finished(4, Some(false), None));
-        assert_eq!((failed.entry.status, failed.entry.exit_code, failed.is_transient), (FleetStatus::Failed, Some(4), false));
+        assert_eq!(
+            (failed.entry.status, failed.entry.exit_code, failed.is_transient),
+            (FleetStatus::Failed, Some(4), false)
+        );
         assert_eq!(failed.entry.reason.as_deref(), Some("customer acme: no luck"), "in one line");
         assert!(outcome(7 << 8, None, finished(7, Some(true), None)).is_transient);
     }

@@ -71,7 +71,8 @@ mod tests {
                 sizes[parts[0] as usize - 1] += 1;
             }
             // Four standard deviations of as many throws.
-            let (mean, deviation) = (1000.0 / f64::from(of), (1000.0 / f64::from(of) * (1.0 - 1.0 / f64::from(of))).sqrt());
+            let (mean, deviation) =
+                (1000.0 / f64::from(of), (1000.0 / f64::from(of) * (1.0 - 1.0 / f64::from(of))).sqrt());
             assert!(sizes.iter().all(|size| (f64::from(*size) - mean).abs() <= 4.0 * deviation + 0.5), "{sizes:?}");
         }
     }
