@@ -179,7 +179,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("customers")).unwrap();
         change(folder.path());
         let project = folder.path().to_str().unwrap();
-        let arguments = ["medallion", "--project", project, "run"].iter().chain(arguments);
+        let arguments = ["medallion", "--project", project, "run"].into_iter().chain(arguments.iter().copied());
         let Arguments { global, command } = Arguments::try_parse_from(arguments).unwrap();
         let Command::Run(run) = command else { panic!("not a run") };
         let settings = ProjectSettings::read(&global).unwrap();

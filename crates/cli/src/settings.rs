@@ -222,7 +222,7 @@ mod tests {
         let start = ["medallion", "--project", project, "run", "-c", "own", "-c", "plain"];
         let Arguments { global, command } = Arguments::try_parse_from(start.iter().chain(options)).unwrap();
         let Command::Run(run) = command else { panic!("not a run") };
-        ProjectSettings::read(&global)?.run_options(&run)
+        ProjectSettings::read(&global)?.run_options(&run.run)
     }
 
     #[test]

@@ -9,9 +9,9 @@ use medallion_pipeline::{Customer, Pipeline};
 /// A file as it is at a moment: name, size, last write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FileSight {
-    name: String,
-    size: u64,
-    modified: DateTime<Utc>,
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) modified: DateTime<Utc>,
 }
 
 impl FileSight {
