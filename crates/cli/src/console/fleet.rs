@@ -22,6 +22,8 @@ struct State {
     /// How many customers there are to end; `None` if nobody knows.
     total: Option<usize>,
     ended: usize,
+    /// Those of them that were run: the others took no time.
+    tried: usize,
     failed: usize,
     fleet: ProgressBar,
     running: BTreeMap<String, ProgressBar>,
@@ -43,7 +45,7 @@ impl Console {
         if self.bars && total.is_some() {
             fleet.enable_steady_tick(Duration::from_secs(1));
         }
-        let state = Mutex::new(State { total, ended: 0, failed: 0, fleet, running: BTreeMap::new() });
+        let state = Mutex::new(State { total, ended: 0, tried: 0, failed: 0, fleet, running: BTreeMap::new() });
         FleetConsole { console: *self, bars, state }
     }
 }
@@ -150,6 +152,7 @@ impl FleetConsole {
 
     fn ended(&self, state: &mut State, entry: &FleetEntry) {
         state.ended += 1;
+        state.tried += usize::from(entry.attempts > 0);
         state.failed += usize::from(entry.status.is_failure());
         self.clear(state.running.remove(&entry.customer));
         self.show_progress(state);
@@ -190,11 +193,11 @@ impl FleetConsole {
         let failed = if state.failed > 0 { format!(", {} failed", state.failed) } else { String::new() };
         let left = state.total.map_or(0, |total| total.saturating_sub(state.ended));
         let elapsed = state.fleet.elapsed().as_secs_f64();
-        let eta = match (left, state.ended) {
+        let eta = match (left, state.tried) {
             (0, _) | (_, 0) => String::new(),
             // An average over all so far: customers end in bursts, which a moving rate follows too closely.
-            (left, ended) => {
-                let seconds = (elapsed / ended as f64 * left as f64).ceil() as u64;
+            (left, tried) => {
+                let seconds = (elapsed / tried as f64 * left as f64).ceil() as u64;
                 format!(", about {} left", humantime::format_duration(Duration::from_secs(seconds)))
             }
         };

@@ -95,7 +95,7 @@ pub(crate) async fn attempt(
     let (status, ended_by) = match command.start() {
         Ok(child) => {
             let mut watched = Watched { customer, child, listener, told: &mut told, ended_by: None };
-            let status = watched.to_the_end(timeout, interrupt).await;
+            let status = watched.run_out(timeout, interrupt).await;
             (status, watched.ended_by)
         }
         Err(error) => (Err(error), None),
@@ -113,7 +113,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    async fn to_the_end(&mut self, timeout: Option<Duration>, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+    async fn run_out(&mut self, timeout: Option<Duration>, interrupt: &Interrupt) -> io::Result<ExitStatus> {
         let Some(errors) = self.child.stderr.take() else { return self.child.wait().await };
         let mut lines = Lines { reader: BufReader::new(errors), line: Vec::new(), cut: false };
         let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -143,7 +143,7 @@ impl Watched<'_> {
 
     /// Asks the process to end; kills it if it was asked for the same reason before. Returns when to do so again.
     fn end(&mut self, by: EndedBy) -> Option<Instant> {
-        let is_asked = std::mem::replace(&mut self.ended_by, Some(by)) == Some(by);
+        let is_asked = self.ended_by.replace(by) == Some(by);
         if !is_asked && terminate(&self.child) {
             return Some(Instant::now() + GRACE);
         }

@@ -107,7 +107,7 @@ pub async fn run_fleet(options: FleetOptions, listener: Arc<dyn FleetListener>) 
     let running = JoinSet::new();
     let first_tries = vec![None; options.customers.len()];
     let fleet = Fleet { options: Arc::new(options), listener, results, schedule, running, first_tries };
-    fleet.to_the_end().await
+    fleet.run_out().await
 }
 
 /// A fleet while it runs.
@@ -122,7 +122,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn to_the_end(mut self) -> Result<FleetResults, FleetError> {
+    async fn run_out(mut self) -> Result<FleetResults, FleetError> {
         loop {
             self.start_some();
             if self.schedule.is_over() {

@@ -78,7 +78,7 @@ pub async fn watch(
         running: JoinSet::new(),
         entries: BTreeMap::new(),
     };
-    watching.to_the_end(Arc::new(customers)).await
+    watching.run_out(Arc::new(customers)).await
 }
 
 /// A customer and what is to be seen of it.
@@ -102,7 +102,7 @@ struct Watching {
 type Customers = Arc<dyn Fn() -> Vec<WatchedCustomer> + Send + Sync>;
 
 impl Watching {
-    async fn to_the_end(mut self, customers: Customers) -> Vec<FleetEntry> {
+    async fn run_out(mut self, customers: Customers) -> Vec<FleetEntry> {
         let mut looking = Some(look_at_all(Arc::clone(&customers)));
         let mut next_look = Instant::now();
         while !(self.options.interrupt.is_asked() || self.is_over(looking.is_some())) {
