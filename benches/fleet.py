@@ -6,6 +6,7 @@
 2. Runs one sound customer alone, several times: the CPU seconds that a customer costs by itself.
 3. Runs all: what was published, what failed and why, seconds and CPU seconds of a customer, how busy the cores were,
    the memory of the fleet's own process and of all processes, sampled, after 50 customers and at the end.
+   CPU figures include what the broken customers cost, which is little.
 4. Runs a second fleet into another lake, kills it (SIGKILL) half way, finishes it with --retry-failed and checks that
    what was done was not run again.
 
@@ -161,7 +162,7 @@ class Bench:
         return [self.medallion, "run", "--as-of", AS_OF, "--jobs", str(self.options.jobs), *options]
 
     def whole(self, ids: list[str], broken: dict[str, int], alone: float) -> None:
-        before, started = cpu_of_children(), time.monotonic()
+        before, busy_before, started = cpu_of_children(), busy_seconds(), time.monotonic()
         process = subprocess.Popen(self.fleet("--all"), cwd=self.work, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL, text=True)
         watch = Memory(process.pid, self.work)
@@ -169,6 +170,7 @@ class Bench:
         summary = process.communicate()[0]
         watch.stop()
         seconds, cpu = time.monotonic() - started, cpu_of_children() - before
+        busy = busy_seconds() - busy_before
         print(f"\n{summary}")
         results = self.results()
         entries = {entry["customer"]: entry for entry in results["customers"]}
@@ -188,6 +190,7 @@ class Bench:
             ("CPU seconds of one alone", f"{alone:.3f}"),
             ("that many times", f"{cpu / len(sound) / alone:.2f}"),
             ("cores busy with the fleet", f"{100 * cpu / seconds / os.cpu_count():.0f} %"),
+            ("cores busy with anything", f"{100 * busy / seconds / os.cpu_count():.0f} %"),
             ("peak memory of one customer, largest", f"{max(e['peak_memory'] or 0 for e in sound) / MIB:.0f} MiB"),
             *watch.report(),
         ])
@@ -261,10 +264,11 @@ class Memory(threading.Thread):
         first = [sample for sample in self.samples if sample[0] <= 50]
         then = [sample for sample in self.samples if sample[0] > 50]
         return [
-            ("memory of the fleet's process, up to 50 customers", peak(first, 1)),
-            ("the same, from then on", peak(then, 1)),
-            ("memory of all processes, up to 50 customers", peak(first, 2)),
-            ("the same, from then on", peak(then, 2)),
+            ("peak memory of the fleet's process, up to 50 customers", peak(first, 1)),
+            *([("the same, from then on", peak(then, 1))] if then else []),
+            ("the same, at the end", peak(self.samples[-10:], 1)),
+            ("peak memory of all processes, up to 50 customers", peak(first, 2)),
+            *([("the same, from then on", peak(then, 2))] if then else []),
             ("samples", str(len(self.samples))),
         ]
 
@@ -292,6 +296,12 @@ def cpu_of_children() -> float:
     """CPU seconds of all processes that were waited for, and of those that they waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def busy_seconds() -> float:
+    """CPU seconds of the whole machine, neither idle nor waiting for a disk, nor taken by its host."""
+    user, nice, system, _idle, _wait, interrupts, soft, *_ = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def median(values: list[float]) -> float:
