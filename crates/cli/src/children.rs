@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use medallion_pipeline::variables;
 use medallion_runner::fleet::{ChildCommand, memory_share, threads_share};
@@ -69,8 +70,8 @@ pub(crate) struct Children {
     environment: Vec<(&'static str, OsString)>,
     /// The variables that each customer's file refers to.
     variables: BTreeMap<String, BTreeSet<String>>,
-    /// Those that are everybody's.
-    shared: BTreeSet<String>,
+    /// Those of them that only these customers get.
+    withheld: Arc<BTreeSet<String>>,
 }
 
 impl Children {
@@ -88,22 +89,14 @@ impl Children {
         let environment = own.filter(|name| !is_set(name)).map(|name| (name, threads.clone())).collect();
         let before = ["run", "--log-format", "json", "--no-progress", "--project"].map(OsString::from);
         let before = before.into_iter().chain([global.project.clone().into_os_string()]).collect();
-        Ok(Self {
-            program,
-            before,
-            after: options(run, shares),
-            environment,
-            variables: variables_of_customers(settings),
-            shared: settings.variables(),
-        })
+        let (variables, shared) = (variables_of_customers(settings), settings.variables());
+        let referred = variables.values().flatten();
+        let withheld = referred.filter(|name| !shared.contains(*name) && !is_common(name)).cloned().collect();
+        Ok(Self { program, before, after: options(run, shares), environment, variables, withheld: Arc::new(withheld) })
     }
 
     /// How a customer's process is started.
     pub(crate) fn command(&self, customer: &str) -> ChildCommand {
-        let own = self.variables.get(customer);
-        let is_own = |name: &String| own.is_some_and(|own| own.contains(name));
-        let of_others = self.variables.values().flatten();
-        let without = of_others.filter(|name| !is_own(name) && !self.shared.contains(*name) && !is_common(name));
         let mut arguments = self.before.clone();
         arguments.push(format!("--customer={customer}").into());
         arguments.extend(self.after.iter().cloned());
@@ -111,7 +104,8 @@ impl Children {
             program: self.program.clone(),
             arguments,
             environment: self.environment.clone(),
-            without: without.cloned().collect(),
+            withheld: Arc::clone(&self.withheld),
+            own: self.variables.get(customer).cloned().unwrap_or_default(),
         }
     }
 }
@@ -241,7 +235,10 @@ mod tests {
             // In a comment, as a variable that is used would have to be set.
             std::fs::write(folder.join("medallion.toml"), "# ${LAKE}\n").unwrap();
         });
-        let without = |id: &str| children.command(id).without.into_iter().collect::<Vec<_>>();
+        let without = |id: &str| {
+            let command = children.command(id);
+            command.withheld.difference(&command.own).cloned().collect::<Vec<_>>()
+        };
         assert_eq!(without("acme"), ["GLOBEX_KEY"]);
         assert_eq!(without("globex"), ["ACME_KEY"]);
         assert_eq!(without("initech"), ["ACME_KEY", "BOTH", "GLOBEX_KEY"]);

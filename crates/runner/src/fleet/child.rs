@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -34,8 +35,10 @@ pub struct ChildCommand {
     pub arguments: Vec<OsString>,
     /// Variables that it gets.
     pub environment: Vec<(&'static str, OsString)>,
-    /// Variables of this process that are none of its business.
-    pub without: BTreeSet<String>,
+    /// Variables of this process that only those get whose own they are.
+    pub withheld: Arc<BTreeSet<String>>,
+    /// Which of them it gets all the same.
+    pub own: BTreeSet<String>,
 }
 
 impl ChildCommand {
@@ -43,7 +46,7 @@ impl ChildCommand {
     fn start(&self) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        for name in &self.without {
+        for name in self.withheld.difference(&self.own) {
             command.env_remove(name);
         }
         #[cfg(unix)]

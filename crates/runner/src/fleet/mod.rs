@@ -199,14 +199,16 @@ impl Fleet {
     }
 
     fn ended(&mut self, start: Start, entry: FleetEntry) {
+        let reason = self.schedule.ended(start, entry.status.is_failure(), &entry.customer).map(str::to_owned);
+        self.results.customers.push(entry.clone());
+        self.results.stopped = self.schedule.stopped().map(str::to_owned);
+        // Before it is told: what was told is not lost. If it cannot be written the customers go first; at the end it is
+        // tried once more.
+        let _ = self.results.write(&self.options.folder);
         self.listener.on(&FleetEvent::CustomerEnded { entry: &entry });
-        if let Some(reason) = self.schedule.ended(start, entry.status.is_failure(), &entry.customer) {
+        if let Some(reason) = &reason {
             self.listener.on(&FleetEvent::Stopped { reason });
         }
-        self.results.customers.push(entry);
-        self.results.stopped = self.schedule.stopped().map(str::to_owned);
-        // The customers go first; at the end it is tried once more.
-        let _ = self.results.write(&self.options.folder);
     }
 
     /// Starts no further customer; says whether this changes anything.
