@@ -71,6 +71,10 @@ bench: build ## Compare with the DuckDB implementation: same tables, how many ti
 bench-hierarchy: build ## Close 267,859 users and a chain of 20,000, compare with DuckDB and NetworkX (needs Python, see benches/peers)
 	python3 benches/hierarchy.py --medallion $(MEDALLION)
 
+.PHONY: fleet
+fleet: build ## Run 500 generated customers (or FLEET=N), ten of them broken, then kill a fleet and finish it (needs Python)
+	python3 benches/fleet.py --medallion $(MEDALLION) --customers $(or $(FLEET),500)
+
 .PHONY: clean-data
 clean-data: ## Remove the generated exports and lake of `make run`
 	rm -rf $(EXPORTS) $(LAKE)/reference

@@ -149,7 +149,7 @@ impl Site {
         let options = RunOptions {
             customer: Customer::without_file("acme".parse().unwrap(), self.folder.path().join("drop")),
             pipeline: Arc::clone(&self.pipeline),
-            lake: self.lake().to_str().unwrap().to_owned(),
+            lake: self.lake().to_str().unwrap().into(),
             as_of: "2025-06-30".parse().ok(),
             sql: SqlOptions::default(),
             full_refresh: false,

@@ -105,8 +105,8 @@ fn customers_that_have_not_begun_are_not_run() {
             project.write(&format!("customers/{id}.toml"), &text);
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_medallion"));
-        command.current_dir(project.path("")).args(["run", "--all", "--as-of", "2025-06-30", "--lake"]);
-        let mut run = start(command.arg(project.lake()));
+        command.current_dir(project.path("")).args(["run", "-v", "--all", "--jobs", "1", "--as-of", "2025-06-30"]);
+        let mut run = start(command.arg("--lake").arg(project.lake()));
         let mut messages = BufReader::new(run.stderr.take().unwrap());
         let mut first = String::new();
         messages.read_line(&mut first).unwrap();

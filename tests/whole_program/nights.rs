@@ -17,7 +17,7 @@ const AS_OF: &str = "2025-06-30";
 pub(crate) const CUSTOMER: &str = "acme";
 
 /// Two sources, two silver and four gold tables.
-const SMALL: [(&str, &str); 13] = [
+pub(crate) const SMALL: [(&str, &str); 13] = [
     ("pipeline.toml", "name = 'small'\ndescription = 'Two sources'\n"),
     (
         "bronze/people.toml",

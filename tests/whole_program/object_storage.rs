@@ -199,6 +199,49 @@ fn customers_are_looked_at_and_removed_as_on_a_disk() {
     project.ask("ls", CUSTOMER, &[]).exits(1);
 }
 
+/// A fleet of two: one uses what the project says of the storage, one has a wrong secret of its own.
+#[test]
+fn customers_have_credentials_of_their_own_and_fleets_run_on_object_storage() {
+    let storage = Storage::new();
+    let project = Project::new();
+    project.write("medallion.toml", &format!("lake = \"{}\"\n{}", storage.address(), storage.settings()));
+    project.add_customer("acme", &fixture("star/in"), "");
+    project.add_customer("globex", &fixture("star/in"), "storage.AWS_SECRET_ACCESS_KEY = \"${GLOBEX_SECRET}\"\n");
+    let run = |arguments: &[&str], globex: &str| {
+        let mut command = project.command();
+        command
+            .env("KEY", "test-key")
+            .env("SECRET", "test-secret")
+            .env("GLOBEX_SECRET", globex)
+            .env("TMPDIR", storage.scratch());
+        // Settings of a file are not mixed with the environment's.
+        command.env("AWS_SESSION_TOKEN", "somebody else's");
+        answered(command.args(arguments).output().unwrap())
+    };
+    let all = ["run", "--all", "--retries", "0", "--as-of", AS_OF];
+    let answer = run(&all, "wrong").exits(3);
+    assert!(answer.output.contains("1 published") && answer.output.contains("globex"), "{}", answer.output);
+    assert!(!answer.messages.contains("test-secret") && !answer.output.contains("test-secret"));
+    let fleets = storage.lake().join("_medallion/fleet");
+    let fleet = fs::read_dir(&fleets).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(read(&fleet.join("fleet_results.json"))["schema"], "medallion/fleet_results/v1");
+    assert!(fs::read_to_string(fleet.join("index.html")).unwrap().contains("globex"));
+    let answer = run(&["run", "--retry-failed", "--as-of", AS_OF], "test-secret").exits(0);
+    assert!(answer.output.contains("1 customer"), "{}", answer.output);
+    assert_eq!(fs::read_dir(&fleets).unwrap().count(), 2);
+    let users =
+        run(&["query", "-c", "globex", "SELECT count(*) AS n FROM gold.dim_user", "--format", "csv"], "test-secret")
+            .exits(0);
+    assert_eq!(
+        users.output,
+        run(&["query", "-c", "acme", "SELECT count(*) AS n FROM gold.dim_user", "--format", "csv"], "").exits(0).output
+    );
+    project.write("medallion.toml", &format!("lake = \"{}\"\n[storage]\nAWS_REGOIN = \"x\"\n", storage.address()));
+    run(&["run", "-c", "acme", "--as-of", AS_OF], "").exits(2).says(&["AWS_REGOIN", "no setting"]);
+    project.write("medallion.toml", &format!("lake = \"{}\"\n[storage]\nregion = \"x\"\n", storage.address()));
+    run(&["run", "-c", "acme", "--as-of", AS_OF], "").exits(2).says(&["medallion.toml", "storage.region", "AWS_"]);
+}
+
 #[test]
 fn busy_storage_is_asked_again() {
     let lake = Nights::on(Shape::Small, Storage::busy(7));

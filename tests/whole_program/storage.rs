@@ -66,6 +66,15 @@ impl Storage {
         command.env("AWS_REGION", "eu-central-1").env("TMPDIR", self.scratch());
     }
 
+    /// What a file has to say so that the program finds and uses the server, if the variables `KEY` and `SECRET` are set.
+    pub(crate) fn settings(&self) -> String {
+        format!(
+            "[storage]\nAWS_ENDPOINT = \"http://127.0.0.1:{}\"\nAWS_ALLOW_HTTP = \"true\"\nAWS_REGION = \"eu-central-1\"\n\
+             AWS_ACCESS_KEY_ID = \"${{KEY}}\"\nAWS_SECRET_ACCESS_KEY = \"${{SECRET}}\"\n",
+            self.port
+        )
+    }
+
     /// Makes a customer's lock look as if its holder was not heard of for two minutes and a bit.
     pub(crate) fn age_lock(&self, customer: &str) {
         let path = self.lake().join(customer).join("_medallion/lock");

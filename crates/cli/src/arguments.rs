@@ -3,13 +3,15 @@
 mod customers;
 mod examples;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use medallion_pipeline::{Selection, SelectionError};
+use medallion_runner::fleet::Shard;
 
 pub(crate) use customers::{AddArguments, CustomerCommand, DoctorArguments, ListArguments, RemoveArguments};
 
@@ -35,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
     /// Folder with medallion.toml and customers/
@@ -60,6 +62,15 @@ pub(crate) struct GlobalArguments {
 
 fn date(text: &str) -> Result<NaiveDate, String> {
     text.parse().map_err(|error| format!("{error}; expected YYYY-MM-DD, such as 2025-06-30"))
+}
+
+/// A time such as 90s, 30m or 1h 30m; never none.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it has to be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(format!("{error}; expected a number with a unit, such as 90s, 30m or 2h")),
+    }
 }
 
 /// The format of messages.
@@ -108,7 +119,14 @@ pub(crate) enum Command {
     Generate(GenerateArguments),
     /// Take in what arrived, build all layers and publish them
     #[command(after_help = examples::RUN)]
-    Run(RunArguments),
+    Run(RunCommand),
+    /// Run customers when their exports are there
+    ///
+    /// Looks at the drop folders again and again. A customer is run when every required source has a file, no file is
+    /// waited for and all of them have stayed as they are for a while; then again when files change. What fails is not
+    /// tried again with the same files, unless the failure may pass by itself. Runs until it is interrupted.
+    #[command(after_help = examples::WATCH)]
+    Watch(WatchArguments),
     /// Show what a run would do and why, without doing it
     ///
     /// Reads what arrived as a run does and writes nothing to the lake: which files would be taken in, which tables would
@@ -246,11 +264,63 @@ pub(crate) struct GenerateArguments {
     pub scale: f64,
 }
 
-/// Options of `run`.
+/// Options of `run` for customers and for fleets of them.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all", "retry_failed"]).required(true).multiple(true)))]
+pub(crate) struct RunCommand {
+    #[command(flatten)]
+    pub run: RunArguments,
+    #[command(flatten)]
+    pub fleet: FleetArguments,
+}
+
+/// Options of runs of several customers.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Several customers")]
+pub(crate) struct FleetArguments {
+    /// Customers at the same time; by default as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How long a customer may take, such as 90s, 30m or 2h; it is then ended, and killed 10 s later
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// How often a customer is tried again that failed for a reason that may pass: disk, network, a lock that is held;
+    /// by default 2
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Only part I of N, for several machines; every customer is in exactly one part
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// This customer runs first and alone; if it fails, no other is started
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    pub canary: Option<String>,
+    /// After so many failures no further customer is started
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroUsize>,
+    /// Only customers that failed, were interrupted or had not started in the last fleet
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+impl FleetArguments {
+    /// Whether any of them was given.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { jobs, timeout, retries, shard, canary, max_failures, retry_failed } = self;
+        jobs.is_some()
+            || timeout.is_some()
+            || retries.is_some()
+            || shard.is_some()
+            || canary.is_some()
+            || max_failures.is_some()
+            || *retry_failed
+    }
+}
+
+/// Options of `run`.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RunArguments {
     /// A customer's id; may be given several times
-    #[arg(short, long = "customer", value_name = "ID", required_unless_present = "all")]
+    #[arg(short, long = "customer", value_name = "ID")]
     pub customers: Vec<String>,
     /// Every customer in customers/
     #[arg(long, conflicts_with = "customers")]
@@ -261,7 +331,7 @@ pub(crate) struct RunArguments {
     /// The run's date; by default today in the customer's time zone
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub as_of: Option<NaiveDate>,
-    /// Memory for queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
+    /// Memory for each customer's queries, such as 2GiB, at least 32MiB; beyond it they spill to disk
     #[arg(long, value_name = "SIZE")]
     pub memory_limit: Option<String>,
     /// Publish although SOURCE has far fewer records than last time; may be given several times
@@ -287,7 +357,7 @@ pub(crate) struct RunArguments {
 }
 
 /// Options that select tables.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SelectionArguments {
     /// Only these sources and tables, as dbt selects: dim_user, 'fact_*', +x, x+, 2+x+1, @x, layer:gold, source:users,
     /// tag:history, state:modified; a space adds, a comma takes what both have
@@ -308,8 +378,44 @@ impl SelectionArguments {
     }
 }
 
+/// Options of `watch`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all"]).required(true)))]
+pub(crate) struct WatchArguments {
+    /// A customer's id; may be given several times
+    #[arg(short, long = "customer", value_name = "ID")]
+    pub customers: Vec<String>,
+    /// Every customer in customers/, also those that are added meanwhile
+    #[arg(long)]
+    pub all: bool,
+    /// Time between two looks at the folders
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    pub interval: Duration,
+    /// How long a complete folder has to stay as it is before it is run
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub settle: Duration,
+    /// Customers that run at the same time; by default as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How long a run may take; it is then ended, and killed 10 s later
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// End when each customer was run once
+    #[arg(long)]
+    pub once: bool,
+    /// Memory for each customer's queries; by default its share of what is available
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<String>,
+    /// The date of the runs; by default the day of each in the customer's time zone
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub as_of: Option<NaiveDate>,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
 /// Options of `plan`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["customers", "all"]).required(true)))]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub run: RunArguments,
@@ -332,7 +438,7 @@ pub(crate) struct VacuumArguments {
 }
 
 /// Where tables and definitions are.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PlaceArguments {
     /// Where the lakes are; by default medallion.toml's, else ./lake
     #[arg(long, value_name = "PATH|URL", value_parser = NonEmptyStringValueParser::new())]

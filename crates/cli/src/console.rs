@@ -1,5 +1,7 @@
 //! Standard error: messages for people, or one JSON object a line for programs.
 
+mod fleet;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -7,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{SecondsFormat, Utc};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use medallion_pipeline::Layer;
+use medallion_runner::fleet::{Finished, FleetResults, FleetStatus};
 use medallion_runner::{Event, Listener};
 use serde_json::{Map, Value, json};
 
@@ -95,6 +98,34 @@ impl Console {
             LogFormat::Json => self.json("info", "note", json!({ "message": message })),
             LogFormat::Text => self.line(&printable(message)),
         }
+    }
+
+    /// How a customer's run ended, for programs.
+    pub(crate) fn finished(&self, customer: &str, finished: &Finished) {
+        if self.format == LogFormat::Text || self.quiet {
+            return;
+        }
+        let mut fields = Map::from_iter([("customer".to_owned(), json!(customer))]);
+        if let Ok(Value::Object(all)) = serde_json::to_value(finished) {
+            fields.extend(all);
+        }
+        self.json("info", Finished::EVENT, Value::Object(fields));
+    }
+
+    /// How a fleet ended, for programs.
+    pub(crate) fn fleet_finished(&self, results: &FleetResults) {
+        if self.format == LogFormat::Text || self.quiet {
+            return;
+        }
+        let count = |status: FleetStatus| results.count(|other| other == status);
+        let fields = json!({
+            "fleet_id": results.fleet_id, "customers": results.selected.len(),
+            "published": count(FleetStatus::Published), "unchanged": count(FleetStatus::Unchanged),
+            "failed": count(FleetStatus::Failed), "timed_out": count(FleetStatus::TimedOut),
+            "interrupted": count(FleetStatus::Interrupted), "not_started": count(FleetStatus::NotStarted),
+            "message": results.stopped
+        });
+        self.json("info", "fleet_finished", fields);
     }
 
     fn paint(&self, text: &str, code: &str) -> String {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use medallion_pipeline::SelectionError;
+use medallion_runner::fleet::FleetError;
 use medallion_runner::{Fault, RunError};
 
 /// The exit codes of `docs/cli.md`.
@@ -20,6 +21,12 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// What another process of this program ended with.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        let known = [Self::Done, Self::Failed, Self::Configuration, Self::SomeFailed, Self::Guard, Self::Counts];
+        known.into_iter().chain([Self::Held, Self::Interrupted]).find(|exit| *exit as u8 == code)
+    }
+
     /// The code of a customer's failure.
     pub(crate) fn of(error: &RunError) -> Self {
         match error.fault() {
@@ -86,6 +93,13 @@ impl From<SelectionError> for Failure {
             SelectionError::Syntax { .. } => Exit::Configuration,
             SelectionError::Unknown { .. } | SelectionError::Nothing { .. } => Exit::Selection,
         };
+        Self::new(exit, error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<FleetError> for Failure {
+    fn from(error: FleetError) -> Self {
+        let exit = if error.is_configuration() { Exit::Configuration } else { Exit::Failed };
         Self::new(exit, error.to_string()).hint(error.hint())
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod builtin;
+mod children;
 mod commands;
 mod console;
 mod exit;

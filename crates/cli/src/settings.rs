@@ -1,18 +1,19 @@
 //! From arguments, medallion.toml and customer files to what a command needs, resolved once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytesize::ByteSize;
-use medallion_lake::Release;
+use medallion_lake::{LakeLocation, Release};
 use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, Reporting, TableName, read_folder};
 use medallion_runner::{RunError, RunOptions, modified};
 use medallion_sql::SqlOptions;
 
 use crate::arguments::{GlobalArguments, PlaceArguments, RunArguments, SelectionArguments};
 use crate::builtin;
+use crate::children;
 use crate::exit::{Exit, Failure};
 
 /// With less a query cannot even spill.
@@ -49,6 +50,30 @@ impl ProjectSettings {
     /// Who hears of runs, whichever customer they are of.
     pub(crate) fn reporting(&self) -> Result<Reporting, Failure> {
         Ok(self.project.reporting(&self.folder)?)
+    }
+
+    /// The names of the environment's variables that the project's file refers to.
+    pub(crate) fn variables(&self) -> BTreeSet<String> {
+        let text = std::fs::read_to_string(self.folder.join(Project::FILE));
+        text.map(|text| medallion_pipeline::variables(&text)).unwrap_or_default()
+    }
+
+    /// Where the lakes are, with what the project's file says of their storage.
+    pub(crate) fn lakes(&self, place: &PlaceArguments) -> Result<LakeLocation, Failure> {
+        let address = self.lake(place);
+        let storage = if is_local(&address) { BTreeMap::new() } else { self.project.storage(&self.folder)? };
+        Ok(LakeLocation { address, storage })
+    }
+
+    /// Where a customer's lake is, with what the project's file and its own, if it has one, say of the storage.
+    pub(crate) fn lake_of(&self, place: &PlaceArguments, id: &str) -> Result<LakeLocation, Failure> {
+        let location = self.lakes(place)?;
+        let path = self.customer_file(id);
+        if is_local(&location.address) || !path.is_file() {
+            return Ok(location);
+        }
+        let customer = Customer::read(&path).map_err(|error| Failure::from(error).customer(id))?;
+        Ok(with_storage(location, &customer))
     }
 
     /// How many releases `vacuum` keeps, if the project says so.
@@ -93,7 +118,7 @@ impl ProjectSettings {
         Ok(ids.iter().map(|id| self.customer(id, run).map_err(|failure| failure.customer(id))).collect())
     }
 
-    fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
+    pub(crate) fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
         let path = self.customers_folder().join(format!("{id}.toml"));
         let id = customer_id(id).map_err(|failure| {
             failure.hint(run.all.then(|| format!("rename {}, or move it out of the folder", path.display())))
@@ -135,11 +160,12 @@ impl ProjectSettings {
         if self.customers_folder().is_dir() { self.files_of_customers() } else { Ok(Vec::new()) }
     }
 
-    fn customers_folder(&self) -> PathBuf {
+    pub(crate) fn customers_folder(&self) -> PathBuf {
         self.folder.join("customers")
     }
 
-    fn all_customers(&self) -> Result<Vec<String>, Failure> {
+    /// What stands where ids should: the names of all customer files, sorted.
+    pub(crate) fn all_customers(&self) -> Result<Vec<String>, Failure> {
         let ids = self.files_of_customers()?;
         if ids.is_empty() {
             let folder = self.customers_folder();
@@ -192,8 +218,9 @@ impl ProjectSettings {
     }
 
     pub(crate) fn sql(&self, memory_limit: Option<&String>) -> Result<SqlOptions, Failure> {
+        let threads = children::threads().unwrap_or(SqlOptions::default().threads);
         let Some(text) = memory_limit.or(self.project.defaults.memory_limit.as_ref()) else {
-            return Ok(SqlOptions::default());
+            return Ok(SqlOptions { memory_limit: None, threads });
         };
         let size: ByteSize = text.parse().map_err(|_| {
             Failure::configuration(format!("'{text}' is not a size"))
@@ -205,7 +232,7 @@ impl ProjectSettings {
             )));
         }
         let limit = usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
-        Ok(SqlOptions { memory_limit: Some(limit), ..SqlOptions::default() })
+        Ok(SqlOptions { memory_limit: Some(limit), threads })
     }
 
     pub(crate) fn run_options(&self, run: &RunArguments) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {
@@ -217,12 +244,13 @@ impl ProjectSettings {
         selection.iter().try_for_each(|selection| selection.check(&pipeline))?;
         let sql = self.sql(run.memory_limit.as_ref())?;
         let reporting = self.reporting()?;
+        let lakes = self.lakes(&run.place)?;
         let options = |customer: Result<Customer, Failure>| {
             let customer = customer?;
             Ok(RunOptions {
                 pipeline: own_pipeline(&pipeline, &customer)?,
+                lake: with_storage(lakes.clone(), &customer),
                 customer,
-                lake: self.lake(&run.place),
                 as_of: run.as_of,
                 sql: sql.clone(),
                 full_refresh: run.full_refresh,
@@ -237,6 +265,18 @@ impl ProjectSettings {
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())
     }
+}
+
+fn is_local(address: &str) -> bool {
+    address.split_once("://").is_none_or(|(scheme, _)| scheme.eq_ignore_ascii_case("file"))
+}
+
+/// What a customer's file says of the storage goes before what the project's says.
+fn with_storage(mut location: LakeLocation, customer: &Customer) -> LakeLocation {
+    if !is_local(&location.address) {
+        location.storage.extend(customer.storage.clone());
+    }
+    location
 }
 
 /// The pipeline as the customer's file has it; customers without a word on sources and silver share one.
@@ -273,7 +313,7 @@ mod tests {
         let start = ["medallion", "--project", project, "run", "-c", "own", "-c", "plain"];
         let Arguments { global, command } = Arguments::try_parse_from(start.iter().chain(options)).unwrap();
         let Command::Run(run) = command else { panic!("not a run") };
-        ProjectSettings::read(&global)?.run_options(&run)
+        ProjectSettings::read(&global)?.run_options(&run.run)
     }
 
     #[test]

@@ -12,6 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path as StorePath;
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion, WriteMultipart,
@@ -67,7 +70,7 @@ impl Bucket {
         SCHEMES.contains(&scheme)
     }
 
-    /// The place a URL names. Credentials and further settings are those of the location, then of the environment, under
+    /// The place a URL names. Credentials and further settings are those of the location, else of the environment, under
     /// the names that the providers' own tools use, such as `AWS_ACCESS_KEY_ID`. Nothing is asked of the storage yet.
     ///
     /// # Errors
@@ -76,15 +79,21 @@ impl Bucket {
         let LakeLocation { address: location, storage } = location;
         let invalid = |problem: String| LakeError::Storage { location: without_credentials(location), problem };
         let url = Url::parse(location).map_err(|error| invalid(error.to_string()))?;
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        // Azure's addresses have the container there.
+        let is_container = url.scheme().starts_with("abfs") && url.password().is_none();
+        if !(url.username().is_empty() || is_container) || url.password().is_some() || url.query().is_some() {
             let problem = "credentials and settings belong into the environment, not into the address";
             return Err(invalid(problem.to_owned()));
+        }
+        if let Some(name) = storage.keys().find(|name| !is_setting(name)) {
+            return Err(invalid(format!("'{name}' is no setting of its storage that is known")));
         }
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let settings = std::env::vars_os().filter_map(text);
         // Names without a provider, such as TOKEN or REGION, are somebody else's.
         let settings = settings.filter(|(name, _)| PROVIDERS.iter().any(|provider| name.starts_with(provider)));
-        // The last one counts.
+        // Who has settings of their own does not act in somebody else's name by accident.
+        let settings = settings.filter(|_| storage.is_empty());
         let own = storage.iter().map(|(name, value)| (name.clone(), value.clone()));
         let (store, prefix) =
             object_store::parse_url_opts(&url, settings.chain(own)).map_err(|error| invalid(error.to_string()))?;
@@ -236,6 +245,14 @@ impl Bucket {
         let key = if self.prefix.as_ref().is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) };
         StorePath::parse(key).map_err(io::Error::other)
     }
+}
+
+/// Whether a provider has a setting of that name.
+fn is_setting(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.parse::<AmazonS3ConfigKey>().is_ok()
+        || name.parse::<AzureConfigKey>().is_ok()
+        || name.parse::<GoogleConfigKey>().is_ok()
 }
 
 /// What tells a version of an object from others.

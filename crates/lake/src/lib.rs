@@ -13,6 +13,8 @@
 //!                             /runs/<run_id>/   runs.rs        reports of runs
 //! ```
 //!
+//! `fleet.rs` keeps what runs of several customers did, in `<lake>/_medallion/fleet/<fleet_id>/`.
+//!
 //! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
 //! due, `fingerprint.rs` tells whether two tables have the same rows.
 //! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,
@@ -34,6 +36,7 @@ mod error;
 #[cfg(test)]
 mod faults;
 mod fingerprint;
+mod fleet;
 mod gate;
 mod inspection;
 mod journal;
@@ -65,6 +68,7 @@ mod vacuum;
 pub use commit::{CommitInfo, CommitMode};
 pub use engine_files::engine_files;
 pub use error::{LakeError, no_room_hint};
+pub use fleet::{FleetFolder, FleetFolderError};
 pub use gate::{Gate, OpenGate, Operation};
 pub use inspection::{LockState, Oddity, host, writable_above};
 pub use ledger::{LedgerEntry, LedgerEvent, LedgerFile};

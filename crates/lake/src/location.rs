@@ -9,7 +9,7 @@ pub struct LakeLocation {
     /// A path, a `file://` URL or the URL of object storage.
     pub address: String,
     /// Settings and credentials of object storage, under the names that they have in the environment, such as
-    /// `AWS_ACCESS_KEY_ID`. They go before those of the environment.
+    /// `AWS_ACCESS_KEY_ID`. If there are any, those of the environment do not count.
     pub storage: BTreeMap<String, String>,
 }
 

@@ -273,7 +273,7 @@ pub(crate) fn bucket_at(location: &LakeLocation) -> Result<Option<Bucket>, LakeE
     scheme.filter(|scheme| Bucket::knows(scheme)).map(|_| Bucket::connect(location)).transpose()
 }
 
-fn local_path(location: &str) -> Result<PathBuf, LakeError> {
+pub(crate) fn local_path(location: &str) -> Result<PathBuf, LakeError> {
     let invalid = || LakeError::InvalidLocation { location: without_credentials(location) };
     if !location.contains("://") {
         let path = std::path::absolute(location).map_err(|_| invalid())?;

@@ -17,6 +17,7 @@ use crate::environment;
 use crate::error::DefinitionError;
 use crate::overrides::{SilverOverrides, TableOverride};
 use crate::reporting::{LineageKeys, MetricsKeys, Notify, NotifyKeys, Place, Reporting};
+use crate::storage::{self, StorageKeys};
 use crate::toml_file;
 
 /// A checked customer id: safe as the name of a folder.
@@ -141,6 +142,8 @@ struct CustomerFile {
     exclude: BTreeMap<Spanned<String>, Vec<Spanned<ExcludedValue>>>,
     #[serde(default)]
     notify: Vec<NotifyKeys>,
+    #[serde(default)]
+    storage: StorageKeys,
 }
 
 impl CustomerFile {
@@ -184,6 +187,8 @@ pub struct Customer {
     pub silver: SilverOverrides,
     /// Who is told how its runs end, beside those of the project.
     pub notify: Vec<Notify>,
+    /// Settings and credentials of object storage for its lake, beside those of the project.
+    pub storage: BTreeMap<String, String>,
     /// Where its file speaks of a source: file, line and column.
     places: BTreeMap<String, String>,
 }
@@ -203,6 +208,7 @@ impl Customer {
             sources: BTreeMap::new(),
             silver: SilverOverrides::default(),
             notify: Vec::new(),
+            storage: BTreeMap::new(),
             places: BTreeMap::new(),
         }
     }
@@ -254,10 +260,11 @@ impl Customer {
             sources.insert(name.into_inner(), own);
         }
         let notify = resolve_all(&read.notify, Place { file: &file, folder })?;
+        let storage = storage::resolve(&file, &read.storage)?;
         let name = read.name.unwrap_or(stem);
         let (timezone, fiscal_year) = (read.timezone, read.fiscal_year);
         let silver = SilverOverrides { file, text, tables: read.silver, exclude: read.exclude };
-        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, silver, notify, places })
+        Ok(Self { id, name, source, timezone, fiscal_year, arrival, sources, silver, notify, storage, places })
     }
 }
 
@@ -279,6 +286,9 @@ pub struct Project {
     pub openlineage: Option<LineageKeys>,
     /// Where metrics go, as written.
     pub metrics: Option<MetricsKeys>,
+    /// Settings of object storage, as written; [`Project::storage`] resolves them.
+    #[serde(default, rename = "storage")]
+    storage_keys: StorageKeys,
 }
 
 fn resolve_all(notify: &[NotifyKeys], place: Place<'_>) -> Result<Vec<Notify>, DefinitionError> {
@@ -312,6 +322,14 @@ impl Project {
             openlineage: openlineage.unwrap_or_default(),
             metrics: self.metrics.as_ref().map(|keys| keys.resolve(place)).transpose()?,
         })
+    }
+
+    /// Settings and credentials of object storage for the lakes of all customers.
+    ///
+    /// # Errors
+    /// If a name is not that of a setting, or a variable is not set.
+    pub fn storage(&self, folder: &Path) -> Result<BTreeMap<String, String>, DefinitionError> {
+        storage::resolve(&folder.join(Self::FILE).display().to_string(), &self.storage_keys)
     }
 
     /// Reads `medallion.toml` in `folder`; `None` if there is none.

@@ -1,5 +1,6 @@
 //! `${NAME}` in the values of project and customer files.
 
+use std::collections::BTreeSet;
 use std::env::VarError;
 
 use crate::error::DefinitionError;
@@ -10,6 +11,13 @@ use crate::error::DefinitionError;
 /// If a reference is not closed or names no variable, or if its variable is not set. No message has a variable's value.
 pub(crate) fn expand(file: &str, key: &str, text: &str) -> Result<String, DefinitionError> {
     expand_with(file, key, text, |name| std::env::var(name))
+}
+
+/// The names of the variables that a text refers to as `${NAME}`, wherever they stand.
+#[must_use]
+pub fn variables(text: &str) -> BTreeSet<String> {
+    let references = text.split("${").skip(1).filter_map(|after| after.split_once('}'));
+    references.map(|(name, _)| name).filter(|name| is_name(name)).map(str::to_owned).collect()
 }
 
 fn expand_with(
@@ -73,6 +81,12 @@ mod tests {
         ] {
             assert_eq!(expand_known(text).unwrap(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn references_are_found_wherever_they_stand() {
+        let text = "source = \"${EXPORTS}/${DAY_2}\"\n# ${EXPORTS} ${2} ${} $HOME ${open";
+        assert_eq!(variables(text).iter().map(String::as_str).collect::<Vec<_>>(), ["DAY_2", "EXPORTS"]);
     }
 
     #[test]

@@ -24,12 +24,14 @@ pub mod reporting;
 pub mod schema;
 pub mod selection;
 pub mod settings;
+mod storage;
 mod toml_file;
 pub mod versions;
 
 pub use arrival::{After, Arrival, Limits, NewColumns, Ready, SourceOverride};
 pub use audit::{Check, DataTest, TestSeverity};
 pub use customer::{Customer, CustomerId, FiscalYearOptions, Project};
+pub use environment::variables;
 pub use error::{DefinitionError, nearest, nearest_few};
 pub use files::{DataFile, TableFiles};
 pub use load::{Pipeline, PipelineFiles, SourceTable, Table, read_folder};

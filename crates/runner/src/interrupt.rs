@@ -75,7 +75,8 @@ impl Interrupt {
         self.state.send_modify(|state| state.publishing = false);
     }
 
-    async fn asked(&self) {
+    /// Comes when somebody asked, unless a run publishes.
+    pub(crate) async fn asked(&self) {
         // The sender lives as long as this, so there is always an answer.
         let _ = self.state.subscribe().wait_for(|state| state.stops()).await;
     }

@@ -1,7 +1,8 @@
 //! Plans a customer's run and carries it out.
 //!
 //! [`run()`] is one night: `bronze` takes in what arrived, `layers` stages silver and gold as their inputs become
-//! ready, and everything is committed at the end. [`published_tables`] is what reading commands see.
+//! ready, and everything is committed at the end. [`published_tables`] is what reading commands see. [`fleet`] runs many
+//! customers, each in a process of its own; [`watch`] does so when their exports are there.
 
 mod afterwards;
 mod arriving;
@@ -15,6 +16,7 @@ pub mod difference;
 pub mod doctor;
 pub mod error;
 pub mod events;
+pub mod fleet;
 mod guard;
 mod history;
 mod input;
@@ -36,6 +38,8 @@ mod schema_guard;
 mod scope;
 pub mod state;
 mod telling;
+mod transient;
+pub mod watch;
 mod web;
 
 pub use audit::{TestResult, TestRun, TestStatus, release_of, run_tests};

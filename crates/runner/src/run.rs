@@ -7,7 +7,9 @@ use std::time::Instant;
 use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
-use medallion_lake::{Gate, Lake, LakeError, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes};
+use medallion_lake::{
+    Gate, Lake, LakeError, LakeLocation, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes,
+};
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Reporting, Selection, TableName};
 use medallion_silver::rejects::Stage;
@@ -42,7 +44,7 @@ pub struct RunOptions {
     /// The pipeline.
     pub pipeline: Arc<Pipeline>,
     /// Where the lakes are.
-    pub lake: String,
+    pub lake: LakeLocation,
     /// The run's date; by default today in the customer's time zone.
     pub as_of: Option<NaiveDate>,
     /// How the SQL engine may use the machine.

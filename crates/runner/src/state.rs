@@ -1,7 +1,7 @@
 //! How a customer stands: its last release, its last run, and whether one is at work.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use medallion_lake::{Lake, LakeError, LockState, Release};
+use medallion_lake::{Lake, LakeError, LakeLocation, LockState, Release};
 use serde_json::Value;
 
 use crate::error::Cause;
@@ -60,7 +60,7 @@ impl Outcome {
 ///
 /// # Errors
 /// If the lake cannot be read.
-pub fn customer_state(location: &str, customer: &str) -> Result<Option<CustomerState>, Cause> {
+pub fn customer_state(location: &LakeLocation, customer: &str) -> Result<Option<CustomerState>, Cause> {
     let lake = match Lake::open_existing(location, customer) {
         Err(LakeError::NoCustomer { .. }) => return Ok(None),
         opened => opened?,
@@ -118,7 +118,7 @@ mod tests {
     fn a_run_is_at_work_ended_or_was_killed() {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().to_str().unwrap();
-        assert!(customer_state(location, "acme").unwrap().is_none());
+        assert!(customer_state(&location.into(), "acme").unwrap().is_none());
         let lake = Lake::open(location, "acme").unwrap();
         let outcome = || state_of(&lake).unwrap().last_run.map(|run| (run.outcome, run.error));
         assert_eq!(outcome(), None);

@@ -15,11 +15,21 @@ Examples:
 pub(super) const RUN: &str = "\
 Examples:
   medallion run -c acme                                  the customer of customers/acme.toml
-  medallion run --all                                    every customer, from cron
+  medallion run --all --jobs 8 --timeout 30m             every customer, from cron
+  medallion run --all --shard 2/4 --canary acme          a quarter of them; acme first and alone
+  medallion run --retry-failed                           those of the last fleet that are not done
   medallion run -c acme --source exports/acme --lake ./lake --as-of 2025-06-30
   medallion run -c acme -s layer:gold                    gold again, from what is published
   medallion run -c acme -s source:users+                 take in users and build what follows
-  medallion run -c acme -s state:modified+ --exclude tag:history";
+  medallion run -c acme -s state:modified+ --exclude tag:history
+
+Several customers run as a fleet: each in a process of its own, so that whatever happens to one happens to no other. \
+What became of each stands in <lake>/_medallion/fleet/<fleet>/fleet_results.json.";
+
+pub(super) const WATCH: &str = "\
+Examples:
+  medallion watch --all --settle 2m --interval 30s --jobs 4 --log-format json
+  medallion watch -c acme --once";
 
 pub(super) const PLAN: &str = "\
 Examples:

@@ -65,6 +65,13 @@ impl Doctor<'_> {
                 }
             };
             let (now, stale_after) = (self.now, self.arguments.stale_after);
+            let lake = match self.settings.lake_of(&self.arguments.place, customer.id.as_str()) {
+                Ok(lake) => lake,
+                Err(failure) => {
+                    self.findings.push(broken(Check::Configuration, failure));
+                    continue;
+                }
+            };
             let examination = Examination { customer, pipeline: &own, lake: &lake, now, stale_after };
             self.findings.extend(examination.findings().await);
         }

@@ -22,7 +22,7 @@ impl Customer {
     fn open(global: &GlobalArguments, history: &HistoryArguments) -> Result<Self, Failure> {
         let settings = ProjectSettings::read(global)?;
         let id = customer_id(&history.customer)?;
-        let location = settings.lake(&history.place);
+        let location = settings.lake_of(&history.place, id.as_str())?;
         let lake = Lake::open_existing(&location, id.as_str());
         let lake = lake.map_err(|error| RunError { customer: id.clone(), cause: error.into() })?;
         Ok(Self { id, lake, settings })

@@ -2,6 +2,7 @@
 
 mod customer;
 mod doctor;
+mod fleet;
 mod generate;
 mod history;
 mod init;
@@ -12,6 +13,7 @@ mod rejects;
 mod run;
 mod test;
 mod vacuum;
+mod watch;
 
 use clap::CommandFactory;
 
@@ -27,6 +29,7 @@ pub(crate) async fn run(arguments: Arguments, console: &Console) -> Result<Exit,
         Command::Init { folder } => init::init(&folder, console),
         Command::Generate(generate) => generate::generate(&generate),
         Command::Run(run) => run::run(&global, &run, console).await,
+        Command::Watch(arguments) => watch::run(&global, arguments, console).await,
         Command::Plan(arguments) => plan::show(&global, &arguments, console).await,
         Command::Ls { selection, read } => read::list(&global, &read, &selection).await,
         Command::Show { table, read } => read::show(&global, &read, &table).await,

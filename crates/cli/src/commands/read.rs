@@ -30,11 +30,11 @@ impl Reader {
         let settings = ProjectSettings::read(global)?;
         let customer = customer_id(&read.customer)?;
         let failed = |cause: Cause| RunError { customer: customer.clone(), cause };
-        let location = settings.lake(&read.place);
+        let location = settings.lake_of(&read.place, customer.as_str())?;
         let lake = Lake::open_existing(&location, customer.as_str()).map_err(|error| failed(error.into()))?;
         let published = published_tables(&lake, read.release).await.map_err(failed)?;
         if published.release.is_none() {
-            return Err(failed(Cause::NoRelease { lake: location }).into());
+            return Err(failed(Cause::NoRelease { lake: location.address }).into());
         }
         Ok(Self { customer, published })
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use medallion_pipeline::Layer;
+use medallion_runner::fleet::Finished;
 use medallion_runner::{Interrupt, Listener, RunOptions, RunResults, Upserts};
 use serde_json::json;
 
-use crate::arguments::{Format, GlobalArguments, RunArguments};
+use crate::arguments::{Format, GlobalArguments, RunCommand};
+use crate::commands::fleet;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
@@ -14,83 +16,52 @@ use crate::settings::ProjectSettings;
 use crate::signals;
 use crate::telling;
 
-pub(crate) async fn run(
-    global: &GlobalArguments,
-    arguments: &RunArguments,
-    console: &Console,
-) -> Result<Exit, Failure> {
+pub(crate) async fn run(global: &GlobalArguments, arguments: &RunCommand, console: &Console) -> Result<Exit, Failure> {
     let settings = ProjectSettings::read(global)?;
-    let mut customers = settings.run_options(arguments)?.into_iter();
-    let all = customers.len();
     let interrupt = Interrupt::default();
     signals::pass_on(&interrupt, console)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot listen to signals: {error}")))?;
-    let mut outcomes = Outcomes::default();
-    for options in customers.by_ref() {
-        let outcome = match options {
-            Ok(options) => run_customer(&RunOptions { interrupt: interrupt.clone(), ..options }, console).await,
+    if is_fleet(arguments) {
+        return fleet::run(global, arguments, &settings, interrupt, console).await;
+    }
+    for options in settings.run_options(&arguments.run)? {
+        let options = match options {
+            Ok(options) => options,
             Err(failure) => {
                 telling::of_configuration(&settings, &failure, console).await;
-                Err(failure)
+                return Err(failure);
             }
         };
-        let is_interrupted = interrupt.is_asked();
-        match outcome {
-            Ok(results) => {
-                outcomes.done += 1;
-                if is_interrupted {
-                    let customer = &results.customer;
-                    console.note(&format!("customer {customer}: the interrupt came too late, the run is complete"));
-                }
-                // The release is published, and further customers wait: a full disk behind stdout must not stop them.
-                if let Some(failure) = (!global.quiet).then(|| summary(&results).err()).flatten() {
-                    outcomes.unwritten.get_or_insert(failure);
-                }
-            }
-            Err(failure) => {
-                console.failure(&failure);
-                outcomes.failures.push(failure.exit);
-            }
+        let results = run_customer(&RunOptions { interrupt: interrupt.clone(), ..options }, console).await?;
+        if interrupt.is_asked() {
+            let customer = &results.customer;
+            console.note(&format!("customer {customer}: the interrupt came too late, the run is complete"));
         }
-        if is_interrupted {
-            break;
+        if !global.quiet {
+            summary(&results)?;
         }
     }
-    match customers.len() {
-        0 => outcomes.exit(),
-        left => Err(Failure::new(Exit::Interrupted, format!("interrupted: {left} of {all} customers were not run"))),
-    }
+    Ok(Exit::Done)
 }
 
-/// How the customers' runs ended.
-#[derive(Default)]
-struct Outcomes {
-    done: usize,
-    failures: Vec<Exit>,
-    /// Why a summary could not be written.
-    unwritten: Option<Failure>,
-}
-
-impl Outcomes {
-    fn exit(self) -> Result<Exit, Failure> {
-        if let Some(failure) = self.unwritten {
-            return Err(failure);
-        }
-        Ok(match self.failures.as_slice() {
-            [] => Exit::Done,
-            [only] if self.done == 0 => *only,
-            several if several.contains(&Exit::Interrupted) => Exit::Interrupted,
-            _ if self.done == 0 => Exit::Failed,
-            _ => Exit::SomeFailed,
-        })
-    }
+/// One customer runs in this process, several in one each.
+fn is_fleet(arguments: &RunCommand) -> bool {
+    let RunCommand { run, fleet } = arguments;
+    let is_one = run.customers.first().is_some_and(|first| run.customers.iter().all(|id| id == first));
+    !is_one || fleet.is_given()
 }
 
 async fn run_customer(options: &RunOptions, console: &Console) -> Result<RunResults, Failure> {
-    let listener = Arc::new(console.listener(options.customer.id.as_str()));
+    let customer = options.customer.id.as_str();
+    let listener = Arc::new(console.listener(customer));
     let outcome = medallion_runner::run(options, Arc::clone(&listener) as Arc<dyn Listener>).await;
     listener.finish();
-    outcome.map_err(|error| Failure { run_id: listener.run_id(), ..Failure::from(error) })
+    let run_id = listener.run_id();
+    match &outcome {
+        Ok(results) => console.finished(customer, &Finished::done(results)),
+        Err(error) => console.finished(customer, &Finished::failed(error, Exit::of(error) as u8, run_id.clone())),
+    }
+    outcome.map_err(|error| Failure { run_id, ..Failure::from(error) })
 }
 
 /// What a run did, layer by layer.

@@ -23,7 +23,7 @@ pub(crate) async fn test(
     let customer = customer_id(&read.customer)?;
     let failed = |cause: Cause| RunError { customer: customer.clone(), cause };
     let pipeline = settings.pipeline(&read.place)?;
-    let location = settings.lake(&read.place);
+    let location = settings.lake_of(&read.place, customer.as_str())?;
     let lake = Lake::open_existing(&location, customer.as_str()).map_err(|error| failed(error.into()))?;
     let sql = settings.sql(None)?;
     let release = release_of(&lake, read.release).map_err(failed)?;

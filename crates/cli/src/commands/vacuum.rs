@@ -27,7 +27,8 @@ impl Upkeep {
     ) -> Result<Self, Failure> {
         let customer = customer_id(&read.customer)?;
         let failed = |error: LakeError| Failure::from(RunError { customer: customer.clone(), cause: error.into() });
-        let lake = Lake::open_existing(&settings.lake(&read.place), customer.as_str()).map_err(failed)?;
+        let lake = Lake::open_existing(&settings.lake_of(&read.place, customer.as_str())?, customer.as_str())
+            .map_err(failed)?;
         let run_id = format!("{}-{command}", Utc::now().format("%Y%m%dT%H%M%SZ"));
         let lock = lake.lock(&run_id).map_err(failed)?;
         lake.recover().await.map_err(failed)?;

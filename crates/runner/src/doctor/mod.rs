@@ -5,6 +5,7 @@ mod lake;
 mod places;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use medallion_lake::LakeLocation;
 use medallion_pipeline::{Customer, Pipeline};
 use serde::Serialize;
 
@@ -140,7 +141,7 @@ pub struct Examination<'a> {
     /// The pipeline as it has it.
     pub pipeline: &'a Pipeline,
     /// Where the lakes are.
-    pub lake: &'a str,
+    pub lake: &'a LakeLocation,
     /// The time.
     pub now: DateTime<Utc>,
     /// How old a release may be.

@@ -53,7 +53,7 @@ impl<'a> Writer<'a> {
         let is_published = is_built && results.status == Status::Success;
         // Without it the events only lack the tables' versions.
         let release = if is_published { lake.latest_release().ok().flatten() } else { None };
-        let tables = Tables::new(&options.lake, &results.customer);
+        let tables = Tables::new(&options.lake.address, &results.customer);
         Self { options, results, error, tables, release }
     }
 

@@ -23,9 +23,9 @@ pub(super) fn add(settings: &ProjectSettings, arguments: &AddArguments, console:
     }
     let text = text(&id, arguments)?;
     let customer = Customer::parse(&path, text.clone())?;
-    let location = settings.lake(&arguments.place);
+    let location = settings.lakes(&arguments.place)?;
     let pipeline = settings.pipeline(&arguments.place)?;
-    check_alone(settings, &customer, &location)?;
+    check_alone(settings, &customer, &location.address)?;
     let failed = |cause| Failure::from(RunError { customer: id.clone(), cause });
     if arguments.make_source {
         fs::create_dir_all(&customer.source).map_err(|error| cannot("create", &customer.source, &error))?;

@@ -10,7 +10,7 @@ use crate::output::Listing;
 use crate::settings::ProjectSettings;
 
 pub(super) fn list(settings: &ProjectSettings, list: &ListArguments, console: &Console) -> Result<Exit, Failure> {
-    let location = settings.lake(&list.place);
+    let lakes = settings.lakes(&list.place)?;
     let mut listing = Listing::new(&["id", "name", "source", "status", "release", "published_at", "last_run"]);
     for id in settings.customer_ids()? {
         let (name, source, readable) = match settings.read_customer(&id) {
@@ -20,7 +20,7 @@ pub(super) fn list(settings: &ProjectSettings, list: &ListArguments, console: &C
                 (Value::Null, Value::Null, false)
             }
         };
-        let state = match customer_state(&location, &id) {
+        let state = match customer_state(&settings.lake_of(&list.place, &id).unwrap_or_else(|_| lakes.clone()), &id) {
             Ok(state) => state,
             Err(cause) if readable => {
                 console.note(&format!("customer {id}: {cause}"));

@@ -23,7 +23,7 @@ pub(super) fn remove(
     let id = customer_id(&arguments.id)?;
     let file = settings.customer_file(id.as_str());
     let has_file = file.symlink_metadata().is_ok();
-    let location = settings.lake(&arguments.place);
+    let location = settings.lake_of(&arguments.place, id.as_str())?;
     let failed = |error: LakeError| Failure::from(RunError { customer: id.clone(), cause: error.into() });
     let lake = match Lake::open_existing(&location, id.as_str()) {
         Err(LakeError::NoCustomer { .. }) => None,

@@ -26,7 +26,7 @@ pub(super) fn show(settings: &ProjectSettings, id: &str, list: &ListArguments) -
     for (key, value, from) in project(settings, &list.place)? {
         push(key, value, from);
     }
-    let state = customer_state(&settings.lake(&list.place), id.as_str())
+    let state = customer_state(&settings.lake_of(&list.place, id.as_str())?, id.as_str())
         .map_err(|cause| RunError { customer: id.clone(), cause })?;
     push("status", status(state.as_ref()).to_owned(), "lake");
     if let Some(state) = state {
