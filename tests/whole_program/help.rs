@@ -9,10 +9,11 @@ use crate::project::{Answer, Project};
 
 const AS_OF: &str = "2025-06-30";
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "init",
     "generate",
     "run",
+    "watch",
     "plan",
     "ls",
     "show",

@@ -220,18 +220,26 @@ impl FleetResults {
     /// # Errors
     /// If the folder or the file cannot be read.
     pub fn last(folder: &FleetFolder, shard: Option<Shard>) -> Result<Option<Self>, FleetError> {
+        let mut last: Option<Self> = None;
         for fleet_id in folder.list()?.iter().rev().filter(|id| is_of_shard(id, shard)) {
-            if let Some(results) = Self::read(folder, fleet_id)? {
-                return Ok(Some(results));
+            // Ids tell the second; those of one second are in no order.
+            if last.as_ref().is_some_and(|last| second_of(&last.fleet_id) != second_of(fleet_id)) {
+                break;
             }
+            let found = Self::read(folder, fleet_id)?;
+            last = last.into_iter().chain(found).max_by_key(|fleet| fleet.started_at);
         }
-        Ok(None)
+        Ok(last)
     }
 }
 
 /// The end of the id of a shard's fleet; nothing for fleets of all customers.
 pub(crate) fn id_ending(shard: Option<Shard>) -> String {
     shard.map(|shard| format!("-{}of{}", shard.part, shard.of)).unwrap_or_default()
+}
+
+fn second_of(fleet_id: &str) -> Option<&str> {
+    fleet_id.split('-').next()
 }
 
 fn is_of_shard(fleet_id: &str, shard: Option<Shard>) -> bool {
