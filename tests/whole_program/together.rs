@@ -13,15 +13,19 @@ const NIGHTS: u32 = 10;
 
 #[test]
 fn of_two_runs_that_are_started_together_one_publishes_and_the_other_names_it() {
-    start_pairs((effort() / 4).max(5), || Nights::new(Shape::Small));
+    let (pairs, held) = start_pairs(|| Nights::new(Shape::Small));
+    println!("of {pairs} pairs {held} ended with exit code 7");
 }
 
 #[test]
 fn of_two_runs_on_object_storage_that_are_started_together_one_publishes() {
-    start_pairs((effort() / 4).max(5), || Nights::on(Shape::Small, Storage::new()));
+    let (pairs, held) = start_pairs(|| Nights::on(Shape::Small, Storage::new()));
+    println!("of {pairs} pairs on object storage {held} ended with exit code 7");
 }
 
-fn start_pairs(pairs: u32, new: impl Fn() -> Nights) {
+/// How many pairs were started, and of how many one had to give way.
+fn start_pairs(new: impl Fn() -> Nights) -> (u32, u32) {
+    let pairs = (effort() / 4).max(5);
     let expected = undisturbed(Shape::Small, NIGHTS);
     let (mut held, mut done) = (0, 0);
     while done < pairs {
@@ -43,7 +47,7 @@ fn start_pairs(pairs: u32, new: impl Fn() -> Nights) {
             done += 1;
         }
     }
-    println!("of {pairs} pairs {held} ended with exit code 7");
+    (pairs, held)
 }
 
 /// Whether a message says which process holds the customer; it must.
