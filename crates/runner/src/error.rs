@@ -248,15 +248,7 @@ impl RunError {
                 Some(format!("ask for the export again; if it is right as it is, run with {}", options.join(" ")))
             }
             Cause::Selection(error) => error.hint(),
-            Cause::NeverPublished { table, .. } => {
-                Some(format!("select what it is built from too (--select +{table}), or run once without a selection"))
-            }
-            Cause::BatchGone { source_table, .. } => {
-                Some(format!("select the source and what is built from it (--select source:{}+)", source_table.table))
-            }
-            Cause::PartOfRollback { .. } => {
-                Some("run without --select and --exclude; with --resume if nothing newer has arrived".to_owned())
-            }
+            Cause::NeverPublished { .. } | Cause::BatchGone { .. } | Cause::PartOfRollback { .. } => self.part_hint(),
             Cause::RolledBack { .. } => {
                 Some("deliver better files, or run with --resume to publish the same again".to_owned())
             }
@@ -290,6 +282,22 @@ impl RunError {
             ),
             Cause::Gold(_) | Cause::Results(_) | Cause::Output(_) | Cause::Sample { .. } => None,
         }
+    }
+
+    /// What to do about a run of a part of the tables.
+    fn part_hint(&self) -> Option<String> {
+        Some(match &self.cause {
+            Cause::NeverPublished { table, .. } => {
+                format!("select what it is built from too (--select +{table}), or run once without a selection")
+            }
+            Cause::BatchGone { source_table, .. } => {
+                format!("select the source and what is built from it (--select source:{}+)", source_table.table)
+            }
+            Cause::PartOfRollback { .. } => {
+                "run without --select and --exclude; with --resume if nothing newer has arrived".to_owned()
+            }
+            _ => return None,
+        })
     }
 
     /// Whose fault it is.

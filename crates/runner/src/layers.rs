@@ -112,17 +112,7 @@ impl Builder {
     /// Stages the selected silver and gold tables beside those that are `kept`, or the first failure. Comes with the wall
     /// time of each layer.
     pub(crate) async fn build_all(&self, kept: Vec<Built>) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
-        let mut ready: Ready = BTreeMap::new();
-        let mut fingerprints = BTreeMap::new();
-        for (name, batch) in self.bronze.iter() {
-            self.session.register(&batch.files).await?;
-            ready.insert(name.clone(), Input::known(batch.files.clone()));
-            fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
-        }
-        for kept in &kept {
-            ready.insert(kept.name.clone(), kept.input.clone());
-            fingerprints.insert(kept.name.clone(), kept.fingerprint.clone().unwrap_or_default());
-        }
+        let (mut ready, mut fingerprints) = self.ready(&kept).await?;
         let mut waiting: Vec<&Table> =
             self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)).collect();
         let mut running = FuturesUnordered::new();
@@ -164,6 +154,21 @@ impl Builder {
             None => Ok((built, clock.seconds())),
             Some(cause) => Err(cause),
         }
+    }
+
+    /// What is there before anything is built, with its fingerprints.
+    async fn ready(&self, kept: &[Built]) -> Result<(Ready, BTreeMap<TableName, String>), Cause> {
+        let (mut ready, mut fingerprints) = (Ready::new(), BTreeMap::new());
+        for (name, batch) in self.bronze.iter() {
+            self.session.register(&batch.files).await?;
+            ready.insert(name.clone(), Input::known(batch.files.clone()));
+            fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
+        }
+        for kept in kept {
+            ready.insert(kept.name.clone(), kept.input.clone());
+            fingerprints.insert(kept.name.clone(), kept.fingerprint.clone().unwrap_or_default());
+        }
+        Ok((ready, fingerprints))
     }
 
     /// Makes the tables that tests look at known to the session.
