@@ -15,6 +15,10 @@
 //!
 //! `fleet.rs` keeps what runs of several customers did, in `<lake>/_medallion/fleet/<fleet_id>/`.
 //!
+//! On object storage the same names are objects: `mirror.rs` keeps local copies of them for as long as a lake is open,
+//! `bucket.rs` speaks with the storage, `object_lock.rs` is the lock there, `engine_files.rs` lets engines read what was
+//! not fetched yet. `location.rs` says where a lake is. `fleet.rs` is the folder of what whole fleets did.
+//!
 //! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
 //! due, `fingerprint.rs` tells whether two tables have the same rows.
 //! `publish.rs` brings out all tables of a release together, `recovery.rs` finishes what a crash interrupted,

@@ -18,13 +18,13 @@ use object_store::{
 
 use crate::bucket::Bucket;
 use crate::error::LakeError;
-use crate::faults::{fourth, fourth_content, gold, third_content, three_releases};
+use crate::faults::{fourth, fourth_content, publish_next, third_content, three_releases};
 use crate::gate::OpenGate;
 use crate::lock::LockHolder;
 use crate::place::Lake;
 use crate::publish::PublishedChange;
 use crate::recovery::Recovery;
-use crate::testing::{changed, ids_of, publication, released, unchanged};
+use crate::testing::{changed, publication, released};
 
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +146,12 @@ async fn with_three_releases() -> InMemory {
 /// Publishes the fourth release while a request fails, looks, recovers and publishes the next one. Says whether the
 /// release was published and how many requests it took.
 async fn publish_fourth(three: &InMemory, at: usize, fault: Fault) -> (bool, usize) {
-    let inner = three.fork();
     let store = FaultyStore::failing(three.fork(), at, fault);
     let faulty = lake(store.clone());
     let fourth = fourth(&faulty);
     let published = faulty.publish(fourth).await;
     let what = format!("request {at}, {fault:?}, {published:?}");
     drop(faulty);
-    drop(inner);
 
     let lake = lake(Arc::new(store.inner.fork()));
     let seen = released(&lake).await;
@@ -165,14 +163,7 @@ async fn publish_fourth(three: &InMemory, at: usize, fault: Fault) -> (bool, usi
     assert_eq!(published.is_ok() || recovery.is_some(), is_begun, "{what}");
     let finished = Recovery::Finished { release: 4, run_id: "run-4".to_owned() };
     assert!(recovery.is_none_or(|recovery| recovery == finished), "{what}");
-    for (table, ids) in seen {
-        assert_eq!(ids_of(&lake, &table, None).await, ids, "{what}: {table} for readers of latest versions");
-    }
-    assert_eq!(lake.recover().await.unwrap(), None, "{what}");
-    let tables = vec![changed(&lake, "dim_user", "run-5", &[12]), unchanged(&lake, "dim_same")];
-    let next = lake.publish(publication("run-5", tables)).await.unwrap();
-    assert_eq!(next.release, if is_begun { 5 } else { 4 }, "{what}");
-    assert_eq!(released(&lake).await, gold(&[("dim_user", &[12]), ("dim_same", &[5])]), "{what}");
+    publish_next(&lake, seen, is_begun, &what).await;
     (published.is_ok(), store.requests.load(Ordering::SeqCst))
 }
 

@@ -54,7 +54,6 @@ pub use notification::Notification;
 pub use plan::{Action, PlannedStep, RunPlan, plan};
 pub use reading::{PublishedTables, PublishedVersion, published_tables, sql_session};
 pub use rejected::{RejectGroup, RejectSample, rejected};
-pub use report::{FleetJob, FleetReport, fleet_page};
 pub use results::{LayerSummary, RunResults, Status, TableResult};
 pub use rollback::rolled_back;
 pub use run::{RunOptions, run};

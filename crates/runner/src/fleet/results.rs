@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::error::FleetError;
 use crate::fleet::shard::Shard;
-use crate::report::{FleetReport, fleet_page};
+use crate::report::fleet_page;
 
 /// The schema's name in the file.
 pub const SCHEMA: &str = "medallion/fleet_results/v1";
@@ -199,9 +199,7 @@ impl FleetResults {
     /// # Errors
     /// If it cannot be written.
     pub fn write_page(&self, folder: &FleetFolder) -> Result<(), FleetError> {
-        let report: FleetReport = serde_json::from_value(serde_json::to_value(self).map_err(FleetError::Results)?)
-            .map_err(FleetError::Results)?;
-        folder.write(&self.fleet_id, PAGE, fleet_page(&report).as_bytes())?;
+        folder.write(&self.fleet_id, PAGE, fleet_page(self).as_bytes())?;
         Ok(())
     }
 

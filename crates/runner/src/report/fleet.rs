@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
-use serde::{Deserialize, Serialize};
 
 use super::text::{at, count, counted, duration, named, plain};
 use super::{FILE, document};
+use crate::fleet::results::{FleetEntry, FleetResults, FleetStatus};
 
 const STYLE: &str = include_str!("fleet.css");
 /// How many of the slowest customers are listed.
@@ -15,52 +15,6 @@ const SLOWEST: usize = 10;
 const WIDTH: f64 = 1096.0;
 const LANE: f64 = 14.0;
 const AXIS: f64 = 20.0;
-
-/// A fleet, as `fleet_results.json` has it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FleetReport {
-    /// The fleet.
-    pub fleet_id: String,
-    /// When it began.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended; `None` while it runs, or if it was killed.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// The customers, each once.
-    pub customers: Vec<FleetJob>,
-}
-
-/// A customer of a fleet.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct FleetJob {
-    /// The customer.
-    pub customer: String,
-    /// How it ended, in a word.
-    pub status: String,
-    /// The exit code; `None` if it was not run.
-    pub exit_code: Option<i32>,
-    /// Why it failed.
-    pub reason: Option<String>,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The run.
-    pub run_id: Option<String>,
-    /// The release it published.
-    pub release: Option<u64>,
-    /// Records taken in.
-    pub rows_in: Option<u64>,
-    /// Rows of its gold tables.
-    pub rows_out: Option<u64>,
-    /// Records set aside.
-    pub rejected: Option<u64>,
-    /// How long it took, all attempts together.
-    pub seconds: Option<f64>,
-    /// How often it was tried.
-    pub attempts: Option<u32>,
-    /// When it began.
-    pub started_at: Option<DateTime<Utc>>,
-}
 
 /// How a customer ended, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,31 +24,32 @@ enum Outcome {
     Done,
 }
 
-impl FleetJob {
-    /// By its status; of one that is not known, by its exit code.
+impl FleetEntry {
     fn outcome(&self) -> Outcome {
-        match (self.status.as_str(), self.exit_code) {
-            ("published" | "unchanged", _) => Outcome::Done,
-            ("not_started", _) => Outcome::Waits,
-            ("failed" | "timed_out" | "interrupted", _) => Outcome::Failed,
-            (_, Some(0)) => Outcome::Done,
-            (_, Some(_)) => Outcome::Failed,
-            (_, None) => Outcome::Waits,
+        match self.status {
+            FleetStatus::Published | FleetStatus::Unchanged => Outcome::Done,
+            FleetStatus::NotStarted => Outcome::Waits,
+            FleetStatus::Failed | FleetStatus::TimedOut | FleetStatus::Interrupted => Outcome::Failed,
         }
     }
 
+    /// Seconds that it took; `None` if it was not run.
+    fn took(&self) -> Option<f64> {
+        (self.attempts > 0).then_some(self.seconds)
+    }
+
     fn chip(&self) -> Markup {
-        let (class, text) = match (self.outcome(), self.release, self.status.as_str()) {
-            (Outcome::Failed, _, "timed_out") => ("bad", "timed out".to_owned()),
-            (Outcome::Failed, _, "interrupted") => ("bad", "interrupted".to_owned()),
-            (Outcome::Failed, _, _) => {
+        let (class, text) = match self.status {
+            FleetStatus::TimedOut => ("bad", "timed out".to_owned()),
+            FleetStatus::Interrupted => ("bad", "interrupted".to_owned()),
+            FleetStatus::Failed => {
                 ("bad", self.exit_code.map_or_else(|| "failed".to_owned(), |code| format!("failed ({code})")))
             }
-            (Outcome::Waits, _, _) => ("warn", "not run".to_owned()),
-            (Outcome::Done, Some(_), _) => ("ok", "published".to_owned()),
-            (Outcome::Done, None, _) => ("same", "no change".to_owned()),
+            FleetStatus::NotStarted => ("warn", "not run".to_owned()),
+            FleetStatus::Published => ("ok", "published".to_owned()),
+            FleetStatus::Unchanged => ("same", "no change".to_owned()),
         };
-        html! { span class=(format!("chip {class}")) title=(plain(&self.status)) { (text) } }
+        html! { span class=(format!("chip {class}")) title=(self.status.as_str()) { (text) } }
     }
 
     /// Why it failed, without its own name before it.
@@ -124,7 +79,7 @@ fn is_plain(name: &str) -> bool {
 
 /// The page of a fleet: one file that needs nothing else, without scripts.
 #[must_use]
-pub fn fleet_page(fleet: &FleetReport) -> String {
+pub(crate) fn fleet_page(fleet: &FleetResults) -> String {
     let of = |outcome| fleet.customers.iter().filter(|job| job.outcome() == outcome).count();
     let [failed, waits, done] = [Outcome::Failed, Outcome::Waits, Outcome::Done].map(of);
     let headline = format!(
@@ -146,14 +101,14 @@ pub fn fleet_page(fleet: &FleetReport) -> String {
     document(&format!("Fleet {}: {headline}", fleet.fleet_id), &content).into_string()
 }
 
-fn head(fleet: &FleetReport, headline: &str, is_well: bool) -> Markup {
-    let time = |time: Option<DateTime<Utc>>| time.map(|time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string());
+fn head(fleet: &FleetResults, headline: &str, is_well: bool) -> Markup {
+    let time = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     html! {
         header {
             h1 { "Fleet " (plain(&fleet.fleet_id)) }
             p.sub {
-                @if let Some(began) = time(fleet.started_at) { "began " (began) }
-                @match time(fleet.finished_at) { Some(ended) => { " · ended " (ended) } None => " · not ended" }
+                "began " (time(fleet.started_at))
+                @match fleet.finished_at.map(time) { Some(ended) => { " · ended " (ended) } None => " · not ended" }
             }
             div class=(if is_well { "status ok" } else { "status bad" }) {
                 span.sign aria-hidden="true" { @if is_well { "✓" } @else { "!" } }
@@ -165,19 +120,19 @@ fn head(fleet: &FleetReport, headline: &str, is_well: bool) -> Markup {
     }
 }
 
-fn tiles(fleet: &FleetReport) -> Markup {
+fn tiles(fleet: &FleetResults) -> Markup {
     let jobs = &fleet.customers;
-    let sum = |of: fn(&FleetJob) -> Option<u64>| jobs.iter().filter_map(of).sum::<u64>();
-    let mut seconds: Vec<f64> = jobs.iter().filter_map(|job| job.seconds).collect();
+    let sum = |of: fn(&FleetEntry) -> Option<u64>| jobs.iter().filter_map(of).sum::<u64>();
+    let mut seconds: Vec<f64> = jobs.iter().filter_map(|job| job.took()).collect();
     seconds.sort_by(f64::total_cmp);
-    let took = fleet.started_at.zip(fleet.finished_at).and_then(|(began, ended)| (ended - began).to_std().ok());
+    let took = fleet.finished_at.and_then(|ended| (ended - fleet.started_at).to_std().ok());
     let tile = |lead: &str, figure: String, more: String| {
         html! {
             div.tile { span.lead { (lead) } b { (figure) } span { (more) } }
         }
     };
     let published = jobs.iter().filter(|job| job.release.is_some()).count() as u64;
-    let again = jobs.iter().filter(|job| job.attempts.unwrap_or(1) > 1).count() as u64;
+    let again = jobs.iter().filter(|job| job.attempts > 1).count() as u64;
     html! {
         div.tiles {
             (tile("Took", took.map_or_else(|| "–".to_owned(), |took| duration(took.as_secs_f64())), format!("{} of work", duration(seconds.iter().sum()))))
@@ -192,8 +147,8 @@ fn tiles(fleet: &FleetReport) -> Markup {
 }
 
 /// Customers with one reason stand together, also if the reason names each of them.
-fn failures(fleet: &FleetReport) -> Markup {
-    let mut by_reason: BTreeMap<String, Vec<&FleetJob>> = BTreeMap::new();
+fn failures(fleet: &FleetResults) -> Markup {
+    let mut by_reason: BTreeMap<String, Vec<&FleetEntry>> = BTreeMap::new();
     for job in fleet.customers.iter().filter(|job| job.outcome() == Outcome::Failed) {
         by_reason.entry(job.reason().replace(&job.customer, "‹customer›")).or_default().push(job);
     }
@@ -213,7 +168,7 @@ fn failures(fleet: &FleetReport) -> Markup {
                                         @if let [only] = jobs.as_slice() { (plain(only.reason())) } @else { (plain(reason)) }
                                         @if let Some(hint) = &jobs[0].hint { div.muted { (plain(hint)) } }
                                     }
-                                    td.n { (jobs.iter().filter_map(|job| job.attempts).max().unwrap_or(1)) }
+                                    td.n { (jobs.iter().map(|job| job.attempts).max().unwrap_or(1)) }
                                 }
                             }
                         }
@@ -226,16 +181,14 @@ fn failures(fleet: &FleetReport) -> Markup {
 
 /// A bar for each customer, in as many lanes as ran at the same time.
 #[allow(clippy::cast_precision_loss)]
-fn jobs_over_time(fleet: &FleetReport) -> Markup {
-    let Some(began) = fleet.started_at.or_else(|| fleet.customers.iter().filter_map(|job| job.started_at).min()) else {
-        return html! {};
-    };
-    let mut jobs: Vec<(f64, f64, &FleetJob)> = fleet
+fn jobs_over_time(fleet: &FleetResults) -> Markup {
+    let began = fleet.started_at;
+    let mut jobs: Vec<(f64, f64, &FleetEntry)> = fleet
         .customers
         .iter()
         .filter_map(|job| {
             let start = (job.started_at? - began).num_milliseconds() as f64 / 1000.0;
-            Some((start.max(0.0), job.seconds?.max(0.0), job))
+            Some((start.max(0.0), job.took()?.max(0.0), job))
         })
         .collect();
     jobs.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -277,11 +230,11 @@ fn jobs_over_time(fleet: &FleetReport) -> Markup {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn slowest(fleet: &FleetReport) -> Markup {
-    let mut jobs: Vec<&FleetJob> = fleet.customers.iter().filter(|job| job.seconds.is_some()).collect();
-    jobs.sort_by(|a, b| b.seconds.unwrap_or_default().total_cmp(&a.seconds.unwrap_or_default()));
+fn slowest(fleet: &FleetResults) -> Markup {
+    let mut jobs: Vec<&FleetEntry> = fleet.customers.iter().filter(|job| job.took().is_some()).collect();
+    jobs.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     jobs.truncate(SLOWEST);
-    let most = jobs.first().and_then(|job| job.seconds).unwrap_or(1.0).max(0.001);
+    let most = jobs.first().and_then(|job| job.took()).unwrap_or(1.0).max(0.001);
     html! {
         @if jobs.len() > 1 {
             section #slowest {
@@ -289,7 +242,7 @@ fn slowest(fleet: &FleetReport) -> Markup {
                 div.scroll { table {
                     thead { tr { th { "customer" } th { "time" } th.n { "" } th.n { "records" } th { "result" } } }
                     tbody { @for job in jobs {
-                        @let seconds = job.seconds.unwrap_or_default();
+                        @let seconds = job.seconds;
                         tr {
                             th.name scope="row" { (job.link()) }
                             td { svg width="220" height="12" aria-hidden="true" { rect class="fill-blue" x="0" y="2" width=(at((seconds / most * 220.0).max(1.0))) height="9" rx="1.5" {} } }
@@ -309,20 +262,21 @@ fn known(number: Option<u64>) -> String {
 }
 
 /// Every customer. Filters and orders are choices of the style sheet: no script is needed.
-fn all(fleet: &FleetReport) -> Markup {
-    let mut jobs: Vec<&FleetJob> = fleet.customers.iter().collect();
-    let places = |compare: &dyn Fn(&FleetJob, &FleetJob) -> std::cmp::Ordering| {
-        let mut order: Vec<&FleetJob> = fleet.customers.iter().collect();
+fn all(fleet: &FleetResults) -> Markup {
+    let mut jobs: Vec<&FleetEntry> = fleet.customers.iter().collect();
+    let places = |compare: &dyn Fn(&FleetEntry, &FleetEntry) -> std::cmp::Ordering| {
+        let mut order: Vec<&FleetEntry> = fleet.customers.iter().collect();
         order.sort_by(|a, b| compare(a, b).then_with(|| a.customer.cmp(&b.customer)));
         let places = order.into_iter().enumerate();
         places.map(|(place, job)| (job.customer.as_str(), place + 1)).collect::<BTreeMap<_, _>>()
     };
     let by_customer = places(&|_, _| std::cmp::Ordering::Equal);
-    let by_seconds = places(&|a, b| b.seconds.unwrap_or_default().total_cmp(&a.seconds.unwrap_or_default()));
+    let by_seconds = places(&|a, b| b.seconds.total_cmp(&a.seconds));
     let by_rows = places(&|a, b| b.rows_in.cmp(&a.rows_in));
     jobs.sort_by(|a, b| a.outcome().cmp(&b.outcome()).then_with(|| a.customer.cmp(&b.customer)));
-    let place =
-        |places: &BTreeMap<&str, usize>, job: &FleetJob| places.get(job.customer.as_str()).copied().unwrap_or_default();
+    let place = |places: &BTreeMap<&str, usize>, job: &FleetEntry| {
+        places.get(job.customer.as_str()).copied().unwrap_or_default()
+    };
     html! {
         section #customers {
             h2 { "All customers" }
@@ -345,7 +299,7 @@ fn all(fleet: &FleetReport) -> Markup {
 }
 
 /// A customer with its places in each order.
-fn row(job: &FleetJob, [by_customer, by_seconds, by_rows]: [usize; 3]) -> Markup {
+fn row(job: &FleetEntry, [by_customer, by_seconds, by_rows]: [usize; 3]) -> Markup {
     html! {
         div class=(format!("job {}", class(job))) role="row" style=(format!("--c:{by_customer};--s:{by_seconds};--r:{by_rows}")) {
             span role="rowheader" { (job.link()) }
@@ -356,8 +310,8 @@ fn row(job: &FleetJob, [by_customer, by_seconds, by_rows]: [usize; 3]) -> Markup
             span.n role="cell" { (known(job.rows_out)) }
             span.n role="cell" { (known(job.rejected)) }
             span.n role="cell" {
-                (job.seconds.map(duration).unwrap_or_default())
-                @if job.attempts.unwrap_or(1) > 1 { " ×" (job.attempts.unwrap_or(1)) }
+                (job.took().map(duration).unwrap_or_default())
+                @if job.attempts > 1 { " ×" (job.attempts) }
             }
         }
     }
@@ -383,7 +337,7 @@ fn choices() -> Markup {
     }
 }
 
-fn class(job: &FleetJob) -> &'static str {
+fn class(job: &FleetEntry) -> &'static str {
     match job.outcome() {
         Outcome::Failed => "failed",
         Outcome::Waits => "waits",
@@ -395,37 +349,61 @@ fn class(job: &FleetJob) -> &'static str {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::fleet::results::{FleetSettings, SCHEMA};
 
-    fn fleet() -> FleetReport {
-        let job = |customer: &str, exit_code, seconds| FleetJob {
-            customer: customer.to_owned(),
-            exit_code,
+    fn job(customer: &str, status: FleetStatus, exit_code: Option<u8>) -> FleetEntry {
+        FleetEntry { status, exit_code, reason: None, attempts: 1, ..FleetEntry::not_started(customer, "") }
+    }
+
+    fn fleet(customers: Vec<FleetEntry>) -> FleetResults {
+        FleetResults {
+            schema: SCHEMA.to_owned(),
+            fleet_id: "20250630T020000Z-ffffffff".to_owned(),
+            started_at: "2025-06-30T02:00:00Z".parse().unwrap(),
+            finished_at: "2025-06-30T02:01:30Z".parse().ok(),
+            as_of: None,
+            options: FleetSettings {
+                jobs: 2,
+                threads: 2,
+                memory_limit: None,
+                timeout_seconds: None,
+                retries: 2,
+                shard: None,
+                canary: None,
+                max_failures: None,
+                retry_of: None,
+            },
+            selected: customers.iter().map(|job| job.customer.clone()).collect(),
+            stopped: None,
+            customers,
+        }
+    }
+
+    fn four() -> FleetResults {
+        let ran = |job: FleetEntry, seconds| FleetEntry {
             run_id: Some("20250630T020000Z-0123abcd".to_owned()),
-            seconds: Some(seconds),
+            seconds,
             rows_in: Some(1000),
             started_at: "2025-06-30T02:00:01Z".parse().ok(),
-            ..FleetJob::default()
+            ..job
         };
-        FleetReport {
-            fleet_id: "20250630T020000Z-ffffffff".to_owned(),
-            started_at: "2025-06-30T02:00:00Z".parse().ok(),
-            finished_at: "2025-06-30T02:01:30Z".parse().ok(),
-            customers: vec![
-                FleetJob { release: Some(7), ..job("acme", Some(0), 3.0) },
-                job("zeta", Some(0), 1.0),
-                FleetJob {
-                    reason: Some("customer beta: no file for <b>users</b>\u{202e}".to_owned()),
-                    hint: Some("deliver it".to_owned()),
-                    ..job("beta", Some(1), 0.5)
-                },
-                FleetJob { run_id: None, seconds: None, ..job("../x\"><script>", None, 0.0) },
-            ],
-        }
+        let beta = FleetEntry {
+            reason: Some("customer beta: no file for <b>users</b>\u{202e}".to_owned()),
+            hint: Some("deliver it".to_owned()),
+            ..job("beta", FleetStatus::Failed, Some(1))
+        };
+        let never = FleetEntry::not_started("../x\"><script>", "the fleet was stopped");
+        fleet(vec![
+            ran(FleetEntry { release: Some(7), ..job("acme", FleetStatus::Published, Some(0)) }, 3.0),
+            ran(job("zeta", FleetStatus::Unchanged, Some(0)), 1.0),
+            ran(beta, 0.5),
+            FleetEntry { rows_in: Some(1000), ..never },
+        ])
     }
 
     #[test]
     fn a_fleet_is_told_with_links_and_without_scripts() {
-        let page = fleet_page(&fleet());
+        let page = fleet_page(&four());
         for part in [
             "2 of 4 customers done, 1 failed, 1 not run",
             "href=\"../../../acme/_medallion/runs/20250630T020000Z-0123abcd/report.html\"",
@@ -452,14 +430,11 @@ mod tests {
 
     #[test]
     fn reasons_that_differ_in_the_customers_name_are_one() {
-        let failed = |customer: &str| FleetJob {
-            customer: customer.to_owned(),
-            exit_code: Some(1),
+        let failed = |customer: &str| FleetEntry {
             reason: Some(format!("customer {customer}: no file in /data/{customer}")),
-            ..FleetJob::default()
+            ..job(customer, FleetStatus::Failed, Some(1))
         };
-        let page =
-            fleet_page(&FleetReport { customers: vec![failed("acme"), failed("beta")], ..FleetReport::default() });
+        let page = fleet_page(&fleet(vec![failed("acme"), failed("beta")]));
         let (_, failures) = page.split_once("<section id=\"failed\">").unwrap();
         let (failures, _) = failures.split_once("</section>").unwrap();
         assert_eq!(failures.matches("<tr>").count(), 2, "the head and one reason");
@@ -467,31 +442,28 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_more_than_an_exit_code() {
-        let text = |status: &str, exit_code| {
-            let job = FleetJob { status: status.to_owned(), exit_code, ..FleetJob::default() };
+    fn every_status_has_words_of_its_own() {
+        let text = |status, exit_code| {
+            let job = job("acme", status, exit_code);
             (job.outcome(), job.chip().into_string().split(['<', '>']).nth(2).unwrap().to_owned())
         };
         for (status, exit_code, outcome, chip) in [
-            ("unchanged", Some(0), Outcome::Done, "no change"),
-            ("timed_out", None, Outcome::Failed, "timed out"),
-            ("interrupted", Some(130), Outcome::Failed, "interrupted"),
-            ("failed", Some(4), Outcome::Failed, "failed (4)"),
-            ("not_started", None, Outcome::Waits, "not run"),
-            ("", Some(1), Outcome::Failed, "failed (1)"),
+            (FleetStatus::Published, Some(0), Outcome::Done, "published"),
+            (FleetStatus::Unchanged, Some(0), Outcome::Done, "no change"),
+            (FleetStatus::TimedOut, None, Outcome::Failed, "timed out"),
+            (FleetStatus::Interrupted, Some(130), Outcome::Failed, "interrupted"),
+            (FleetStatus::Failed, Some(4), Outcome::Failed, "failed (4)"),
+            (FleetStatus::Failed, None, Outcome::Failed, "failed"),
+            (FleetStatus::NotStarted, None, Outcome::Waits, "not run"),
         ] {
-            assert_eq!(text(status, exit_code), (outcome, chip.to_owned()), "{status}");
+            assert_eq!(text(status, exit_code), (outcome, chip.to_owned()));
         }
     }
 
     #[test]
-    fn results_of_a_fleet_are_read_as_they_are_written() {
-        let text = r#"{"schema": "medallion/fleet_results/v1", "fleet_id": "f", "started_at": "2025-06-30T02:00:00Z",
-            "finished_at": null, "customers": [{"customer": "acme", "status": "success", "exit_code": 0, "seconds": 1.5,
-            "attempts": 2, "later": []}]}"#;
-        let fleet: FleetReport = serde_json::from_str(text).unwrap();
-        assert_eq!((fleet.customers[0].attempts, fleet.finished_at), (Some(2), None));
-        assert!(fleet_page(&fleet).contains("not ended"));
-        assert!(fleet_page(&FleetReport::default()).contains("0 of 0 customers done"));
+    fn a_fleet_without_an_end_or_customers_has_a_page() {
+        let killed = FleetResults { finished_at: None, ..four() };
+        assert!(fleet_page(&killed).contains("not ended"));
+        assert!(fleet_page(&fleet(vec![])).contains("0 of 0 customers done"));
     }
 }

@@ -22,7 +22,7 @@ use crate::notification::TestCounts;
 use crate::results::{RunResults, Status};
 use crate::run::RunOptions;
 
-pub use fleet::{FleetJob, FleetReport, fleet_page};
+pub(crate) use fleet::fleet_page;
 
 /// The file in the run's folder.
 const FILE: &str = "report.html";
