@@ -23,6 +23,8 @@ fn options_that_are_none_exit_with_2() {
     project.run("acme", "30/06/2025").exits(2).says(&["30/06/2025", "YYYY-MM-DD"]);
     project.ask("run", "acme", &["--source", ""]).exits(2).says(&["--source"]);
     project.medallion(["run", "-c", "acme", "--source", ".", "--lake", ""]).exits(2).says(&["--lake"]);
+    let schema = ["run", "-c", "acme", "--source", ".", "--accept-schema", "gold.dim_usr"];
+    project.medallion(schema).exits(2).says(&["--accept-schema", "gold.dim_usr", "did you mean 'gold.dim_user'?"]);
     fs::remove_dir(project.path("customers")).unwrap();
     project.medallion(["run", "--all"]).exits(2).says(&["--project", "medallion init"]);
     assert!(!project.lake().exists(), "wrong options leave no trace");

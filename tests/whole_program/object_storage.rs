@@ -259,10 +259,7 @@ fn storage_that_cannot_be_used_is_told_with_what_to_do() {
     project.add_customer("acme", &fixture("star/in"), "");
     let run = |lake: &str, name: &str, value: &str| {
         let mut command = project.command();
-        command
-            .env(name, value)
-            .env("AWS_MAX_RETRIES", "0")
-            .args(["run", "-c", "acme", "--as-of", AS_OF, "--lake", lake]);
+        command.env(name, value).args(["run", "-c", "acme", "--as-of", AS_OF, "--lake", lake]);
         answered(command.output().unwrap())
     };
     let here = project.address();

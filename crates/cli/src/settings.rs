@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytesize::ByteSize;
 use medallion_lake::{LakeLocation, Release};
-use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, Reporting, TableName, read_folder};
+use medallion_pipeline::{Customer, CustomerId, Pipeline, Project, Reporting, Selection, TableName, read_folder};
 use medallion_runner::{RunError, RunOptions, modified};
 use medallion_sql::SqlOptions;
 
@@ -237,11 +237,7 @@ impl ProjectSettings {
 
     pub(crate) fn run_options(&self, run: &RunArguments) -> Result<Vec<Result<RunOptions, Failure>>, Failure> {
         let pipeline = Arc::new(self.pipeline(&run.place)?);
-        for source in &run.accept_shrink {
-            pipeline.check_source("--accept-shrink", source)?;
-        }
-        let selection = run.selection.parse()?;
-        selection.iter().try_for_each(|selection| selection.check(&pipeline))?;
+        let selection = check_names(run, &pipeline)?;
         let sql = self.sql(run.memory_limit.as_ref())?;
         let reporting = self.reporting()?;
         let lakes = self.lakes(&run.place)?;
@@ -265,6 +261,19 @@ impl ProjectSettings {
         };
         Ok(self.customers(run)?.into_iter().map(options).collect())
     }
+}
+
+/// That the options name what the pipeline has; says what they select.
+pub(crate) fn check_names(run: &RunArguments, pipeline: &Pipeline) -> Result<Option<Selection>, Failure> {
+    for source in &run.accept_shrink {
+        pipeline.check_source("--accept-shrink", source)?;
+    }
+    for table in &run.accept_schema {
+        pipeline.check_table("--accept-schema", table)?;
+    }
+    let selection = run.selection.parse()?;
+    selection.iter().try_for_each(|selection| selection.check(pipeline))?;
+    Ok(selection)
 }
 
 fn is_local(address: &str) -> bool {

@@ -123,6 +123,57 @@ impl ObjectStore for FaultyStore {
     }
 }
 
+/// Storage that takes every put.
+#[derive(Debug)]
+struct Careless(InMemory);
+
+impl fmt::Display for Careless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Careless{}", self.0)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Careless {
+    async fn put_opts(&self, location: &StorePath, payload: PutPayload, _options: PutOptions) -> Result<PutResult> {
+        self.0.put_opts(location, payload, PutOptions::default()).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &StorePath,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &StorePath, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<StorePath>>) -> BoxStream<'static, Result<StorePath>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &StorePath, to: &StorePath, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+#[test]
+fn storage_that_ignores_conditions_is_refused() {
+    let error = lake(Arc::new(Careless(InMemory::new()))).lock("run-1").unwrap_err();
+    assert!(error.to_string().contains("ignores If-None-Match"), "{error}");
+}
+
 fn bucket(store: Arc<dyn ObjectStore>) -> Bucket {
     Bucket::new(store, StorePath::from("lakes/nightly"), "memory://lakes/nightly")
 }

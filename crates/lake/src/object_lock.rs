@@ -66,7 +66,10 @@ pub(crate) fn take(bucket: &Bucket, holder: &LockHolder) -> io::Result<Attempt> 
         let Some((found, meta)) = bucket.get(&name)? else {
             let first = LockHolder { fence: Some(1), ..holder.clone() };
             match bucket.put_new(&name, text(&first)?) {
-                Ok(version) => return taken(bucket, first, version, None),
+                Ok(version) => {
+                    check_conditions(bucket, &first)?;
+                    return taken(bucket, first, version, None);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
@@ -82,6 +85,21 @@ pub(crate) fn take(bucket: &Bucket, holder: &LockHolder) -> io::Result<Attempt> 
         }
     }
     Ok(Attempt::Held(None))
+}
+
+/// Storage that ignores the conditions of puts must not hold a lake: it would have two writers. It shows when a lock that
+/// was just created can be created again.
+fn check_conditions(bucket: &Bucket, holder: &LockHolder) -> io::Result<()> {
+    let other = LockHolder { run_id: format!("{}-again", holder.run_id), ..holder.clone() };
+    match bucket.put_new(&lock_name(), text(&other)?) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this storage creates objects that exist already (it ignores If-None-Match), so that two runs could write at \
+             the same time",
+        )),
+    }
 }
 
 /// Who has the lock of a customer's bucket, if somebody has and was heard of lately. Nothing is written: the time is

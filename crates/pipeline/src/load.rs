@@ -170,6 +170,22 @@ impl Pipeline {
         })
     }
 
+    /// Whether there is a silver or gold table of that name, such as `gold.dim_user`; `place` is the option that names it.
+    ///
+    /// # Errors
+    /// If there is none, with the most similar name.
+    pub fn check_table(&self, place: &str, name: &str) -> Result<(), DefinitionError> {
+        let names: Vec<String> = self.tables.iter().map(|table| table.name.to_string()).collect();
+        if names.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(DefinitionError::UnknownTable {
+            file: place.to_owned(),
+            reference: name.to_owned(),
+            nearest: nearest(name, names.iter().map(String::as_str)),
+        })
+    }
+
     /// The silver or gold table of that name.
     #[must_use]
     pub fn table(&self, name: &TableName) -> Option<&Table> {

@@ -17,7 +17,7 @@ use crate::children::{Children, Shares};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Listing};
-use crate::settings::ProjectSettings;
+use crate::settings::{ProjectSettings, check_names};
 use crate::telling;
 
 /// How often a customer is tried again, unless the options say otherwise.
@@ -35,12 +35,7 @@ pub(crate) async fn run(
     let RunCommand { run, fleet } = arguments;
     // What is wrong with the options is said once, not by each customer.
     let pipeline = settings.pipeline(&run.place)?;
-    for source in &run.accept_shrink {
-        pipeline.check_source("--accept-shrink", source)?;
-    }
-    if let Some(selection) = run.selection.parse()? {
-        selection.check(&pipeline)?;
-    }
+    check_names(run, &pipeline)?;
     settings.reporting()?;
     let sql = settings.sql(run.memory_limit.as_ref())?;
     let folder = FleetFolder::open(&settings.lakes(&run.place)?).map_err(FleetError::from)?;
