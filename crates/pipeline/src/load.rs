@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::arrival;
 use crate::audit::{self, DataTest};
 use crate::cleansing;
@@ -93,6 +95,26 @@ pub fn read_folder(folder: &Path) -> Result<PipelineFiles, DefinitionError> {
     Ok(files)
 }
 
+/// What a file of a pipeline defines.
+enum Part {
+    Source(Box<SourceTable>),
+    Table(Box<Table>),
+    /// It belongs to another file, or to all of them.
+    Other,
+}
+
+impl Part {
+    fn read(files: &PipelineFiles, file: &str, text: &str, conformed_keys: &[Column]) -> Result<Self, DefinitionError> {
+        let Some(table) = table_of(file)? else { return Ok(Self::Other) };
+        if table.layer != Layer::Bronze {
+            return Ok(Self::Table(Box::new(load_table(files, file, text, table, conformed_keys)?)));
+        }
+        let source: Source = toml_file::parse(file, text)?;
+        let schema = columns::bronze(file, &table, &source)?;
+        Ok(Self::Source(Box::new(SourceTable { name: table, source, schema })))
+    }
+}
+
 impl Pipeline {
     /// Checks the files and brings the tables into building order.
     ///
@@ -106,14 +128,14 @@ impl Pipeline {
         let conformed_keys = columns::conformed(conformed_keys);
         let mut sources = BTreeMap::new();
         let mut tables = Vec::new();
-        for (file, text) in files {
-            let Some(table) = table_of(file)? else { continue };
-            if table.layer == Layer::Bronze {
-                let source: Source = toml_file::parse(file, text)?;
-                let schema = columns::bronze(file, &table, &source)?;
-                sources.insert(table.table.clone(), SourceTable { name: table, source, schema });
-            } else {
-                tables.push(load_table(files, file, text, table, &conformed_keys)?);
+        // On all threads, because every command waits for it; mistakes are told in the order of the files.
+        let files_in_order: Vec<_> = files.iter().collect();
+        let read = files_in_order.into_par_iter().map(|(file, text)| Part::read(files, file, text, &conformed_keys));
+        for part in read.collect::<Vec<_>>() {
+            match part? {
+                Part::Source(source) => drop(sources.insert(source.name.table.clone(), *source)),
+                Part::Table(table) => tables.push(*table),
+                Part::Other => {}
             }
         }
         check_surplus_sql(files, &tables)?;
@@ -126,10 +148,13 @@ impl Pipeline {
         let tables = graph::in_building_order(tables)?;
         let mut tests = Vec::new();
         let references = audit::from_references(text, &references, &tables)?;
-        for table in &tables {
+        let declared = tables.par_iter().map(|table| {
             let file = definition_file(&table.name);
             let text = files.get(&file).map_or("", String::as_str);
-            tests.extend(audit::declared(&file, text, table, &tables, &references)?);
+            audit::declared(&file, text, table, &tables, &references)
+        });
+        for declared in declared.collect::<Vec<_>>() {
+            tests.extend(declared?);
         }
         tests.extend(audit::query_tests(files, &tables)?);
         Ok(Self { name, description, conformed_keys, sources, tables, tests })
