@@ -3,6 +3,7 @@
 //! The rest of the lake waits for its storage as for a disk. So does this module: its requests run on threads of their
 //! own, whoever asks waits for the answer.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::aws::AmazonS3ConfigKey;
 use object_store::azure::AzureConfigKey;
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path as StorePath;
 use object_store::{
@@ -267,9 +269,26 @@ fn io_error(source: object_store::Error) -> io::Error {
         Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::PermissionDenied,
         Error::NotImplemented { .. } | Error::NotSupported { .. } => ErrorKind::Unsupported,
-        _ => ErrorKind::Other,
+        other => kind_of_network(other),
     };
     io::Error::new(kind, BucketError { source })
+}
+
+/// What kind of failure the network or the server had, below what the libraries made of it: who tries again later goes
+/// by it.
+fn kind_of_network(error: &object_store::Error) -> ErrorKind {
+    let mut next = error.source();
+    while let Some(this) = next {
+        if let Some(system) = this.downcast_ref::<io::Error>() {
+            return system.kind();
+        }
+        if this.downcast_ref::<HttpError>().is_some_and(|error| error.kind() == HttpErrorKind::Timeout) {
+            return ErrorKind::TimedOut;
+        }
+        next = this.source();
+    }
+    // The library keeps the status of an answer that it gave up on in its text only.
+    if error.to_string().contains("status code: 5") { ErrorKind::ResourceBusy } else { ErrorKind::Other }
 }
 
 fn is_conflict(error: &io::Error) -> bool {
@@ -297,4 +316,23 @@ pub(crate) fn runtime() -> io::Result<&'static Runtime> {
     };
     let runtime = RUNTIME.get_or_init(|| begun().map_err(|error| error.to_string()));
     runtime.as_ref().map_err(|error| io::Error::other(error.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_network_says_for_the_moment_is_told_from_what_has_to_be_mended() {
+        let generic = |source: Box<dyn std::error::Error + Send + Sync>| {
+            io_error(object_store::Error::Generic { store: "S3", source }).kind()
+        };
+        let refused = io::Error::from(ErrorKind::ConnectionRefused);
+        assert_eq!(generic(Box::new(HttpError::new(HttpErrorKind::Connect, refused))), ErrorKind::ConnectionRefused);
+        assert_eq!(generic(Box::new(HttpError::new(HttpErrorKind::Timeout, std::fmt::Error))), ErrorKind::TimedOut);
+        let busy = "Server returned non-2xx status code: 503 Service Unavailable: ";
+        assert_eq!(generic(busy.into()), ErrorKind::ResourceBusy);
+        assert_eq!(generic("Server returned non-2xx status code: 400 Bad Request: 503".into()), ErrorKind::Other);
+        assert_eq!(generic(Box::new(HttpError::new(HttpErrorKind::Decode, std::fmt::Error))), ErrorKind::Other);
+    }
 }
