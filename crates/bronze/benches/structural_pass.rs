@@ -81,7 +81,7 @@ fn whole_ingest(path: &Path, source: &SourceTable) {
     let file = FoundFile { path: path.to_path_buf(), name, stamp, part: 0, sha256: None };
     let export_date = NaiveDate::from_ymd_opt(2025, 6, 30).unwrap();
     let limits = Limits::default();
-    let content = read_export(source, &FoundExport { export_date, files: vec![file] }, &limits, false).unwrap();
+    let content = read_export(source, &FoundExport { export_date, files: vec![file] }, &limits).unwrap();
     let options = IngestOptions { run_id: "run".to_owned(), now: Utc::now(), limits };
     let ingested = ingest(&lake, source, &content, &[], "batch", &options).unwrap();
     assert!(ingested.rejects.is_empty() && ingested.rows > 0, "a sound file with rows is measured");

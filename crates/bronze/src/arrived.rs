@@ -1,5 +1,6 @@
 //! A file that arrived: opened, hashed, its header read, and ready to be parsed from the same bytes.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
 use encoding_rs::Encoding;
@@ -13,25 +14,64 @@ use crate::stream::{Stream, StreamError};
 use crate::structure::{Header, HeaderProblem, header};
 use crate::text::{self, EncodingWatch, Raw, Text};
 
-/// Files are read in pieces of this size, and a header has to be within one.
-const PIECE: usize = 1 << 20;
+/// Files are read in pieces of this size, which stay in a processor's cache while they are hashed.
+const PIECE: usize = 1 << 18;
 
-/// A file that was read once, from its first byte to its last.
+/// A header has to be within so many bytes.
+const HEAD: usize = 1 << 20;
+
+/// A file of an export that was read from its first byte to its last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    /// The file.
+    pub file: FoundFile,
+    /// BLAKE3 of its bytes after decompression.
+    pub hash: String,
+    /// Its bytes after decompression.
+    pub bytes: u64,
+}
+
+/// A file that was read once and can be parsed.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    pub file: FoundFile,
+    pub read: ReadFile,
     source: String,
     opened: Opened,
-    /// BLAKE3 of the decompressed bytes.
-    pub hash: String,
-    /// How many they are.
-    pub bytes: u64,
     pub encoding: &'static Encoding,
     mark: usize,
-    /// The first bytes.
-    head: Vec<u8>,
     /// All bytes, where there was room for them.
     memory: Option<Vec<u8>>,
+}
+
+/// Reads a file for its hash alone.
+pub(crate) fn hash_file(source: &SourceTable, file: &FoundFile, limits: &Limits) -> Result<ReadFile, BronzeError> {
+    read_through(&source.name.table, file, limits, |_| {}).map(|(_, read)| read)
+}
+
+/// Reads a file from its first byte to its last and shows the pieces to `look`.
+fn read_through(
+    source: &str,
+    file: &FoundFile,
+    limits: &Limits,
+    mut look: impl FnMut(&[u8]),
+) -> Result<(Opened, ReadFile), BronzeError> {
+    let opened = Opened::open(&file.path).map_err(|error| cannot_open(source, file, error))?;
+    let cursor = opened.cursor();
+    let failed = |error| stream_error(source, file, error);
+    let mut stream = Stream::new(&opened, &cursor, limits).map_err(failed)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; PIECE];
+    while !stream.ended() {
+        let read = stream.fill(&mut buffer).map_err(failed)?;
+        let piece = &buffer[..read];
+        hasher.update(piece);
+        look(piece);
+    }
+    let bytes = stream.total();
+    drop(stream);
+    check_unchanged(source, file, &opened)?;
+    check_manifest(source, file, &opened)?;
+    Ok((opened, ReadFile { file: file.clone(), hash: hasher.finalize().to_hex().to_string(), bytes }))
 }
 
 impl Arrived {
@@ -42,36 +82,16 @@ impl Arrived {
         limits: &Limits,
         room: &mut usize,
     ) -> Result<Self, BronzeError> {
-        let name = &source.name.table;
-        let opened = Opened::open(&file.path).map_err(|error| cannot_open(name, file, error))?;
-        let cursor = opened.cursor();
-        let failed = |error| stream_error(name, file, error);
-        let mut stream = Stream::new(&opened, &cursor, limits).map_err(failed)?;
-        let mut hasher = blake3::Hasher::new();
         let mut watch = EncodingWatch::default();
-        let (mut memory, mut head) = (Some(Vec::new()), Vec::new());
-        let mut piece = Vec::with_capacity(PIECE);
-        while !stream.ended() {
-            piece.clear();
-            stream.read(&mut piece, PIECE).map_err(failed)?;
-            hasher.update(&piece);
-            watch.look(&piece);
-            memory = memory.filter(|kept| kept.len() + piece.len() <= *room);
-            memory.iter_mut().for_each(|kept| kept.extend_from_slice(&piece));
-            if head.is_empty() {
-                head.clone_from(&piece);
-            }
-        }
-        let bytes = stream.total();
-        drop(stream);
+        let mut memory = Some(Vec::new());
+        let (opened, read) = read_through(&source.name.table, file, limits, |piece| {
+            watch.look(piece);
+            memory = memory.take().filter(|kept| kept.len() + piece.len() <= *room);
+            memory.iter_mut().for_each(|kept| kept.extend_from_slice(piece));
+        })?;
         *room -= memory.as_ref().map_or(0, Vec::len);
         let (encoding, mark) = watch.found(source.source.encoding);
-        let hash = hasher.finalize().to_hex().to_string();
-        let (source, file) = (name.clone(), file.clone());
-        let arrived = Self { file, source, opened, hash, bytes, encoding, mark, head, memory };
-        arrived.check_unchanged()?;
-        arrived.check_manifest()?;
-        Ok(arrived)
+        Ok(Self { read, source: source.name.table.clone(), opened, encoding, mark, memory })
     }
 
     /// Whether the encoding is neither declared nor marked.
@@ -95,7 +115,7 @@ impl Arrived {
 
     /// All bytes of the file; a file of more than `most` is refused.
     pub(crate) fn all_bytes(&self, most: u64, limits: &Limits) -> Result<Vec<u8>, BronzeError> {
-        if self.bytes > most {
+        if self.read.bytes > most {
             return Err(self.limit(format!("{} for workbooks", bytesize::ByteSize(most))));
         }
         if let Some(bytes) = &self.memory {
@@ -111,17 +131,30 @@ impl Arrived {
         Ok(bytes)
     }
 
-    pub(crate) fn header(&self) -> Result<Header, BronzeError> {
-        if let Some(problem) = not_text(&self.head) {
+    /// The first bytes, in which the header has to be.
+    fn head(&self, limits: &Limits) -> Result<Cow<'_, [u8]>, BronzeError> {
+        if let Some(bytes) = &self.memory {
+            return Ok(Cow::Borrowed(&bytes[..bytes.len().min(HEAD)]));
+        }
+        let cursor = self.cursor();
+        let mut stream = Stream::new(&self.opened, &cursor, limits).map_err(|error| self.failed(error))?;
+        let mut head = Vec::new();
+        stream.read(&mut head, HEAD).map_err(|error| self.failed(error))?;
+        Ok(Cow::Owned(head))
+    }
+
+    pub(crate) fn header(&self, limits: &Limits) -> Result<Header, BronzeError> {
+        let head = self.head(limits)?;
+        if let Some(problem) = not_text(&head) {
             return Err(BronzeError::Header {
                 source_name: self.source.clone(),
-                file: self.file.name.clone(),
+                file: self.read.file.name.clone(),
                 problem,
             });
         }
-        let at_end = self.bytes == self.head.len() as u64;
-        let head = text::head(&self.head, self.encoding, self.mark, at_end);
-        let (source_name, file) = (self.source.clone(), self.file.name.clone());
+        let at_end = self.read.bytes == head.len() as u64;
+        let head = text::head(&head, self.encoding, self.mark, at_end);
+        let (source_name, file) = (self.source.clone(), self.read.file.name.clone());
         let problem = match header(&head, at_end) {
             Ok(header) => return Ok(header),
             Err(HeaderProblem::Empty) => return Err(BronzeError::Empty { source_name, file }),
@@ -135,47 +168,45 @@ impl Arrived {
     /// Fails if what was read the second time is not what was read the first time.
     pub(crate) fn check_hash(&self, again: Option<String>) -> Result<(), BronzeError> {
         match again {
-            Some(hash) if hash != self.hash => Err(self.changed("it changed while it was read")),
-            _ => self.check_unchanged(),
+            Some(hash) if hash != self.read.hash => {
+                Err(changed(&self.source, &self.read.file, "it changed while it was read"))
+            }
+            _ => check_unchanged(&self.source, &self.read.file, &self.opened),
         }
     }
 
     pub(crate) fn failed(&self, error: StreamError) -> BronzeError {
-        stream_error(&self.source, &self.file, error)
+        stream_error(&self.source, &self.read.file, error)
     }
 
     pub(crate) fn limit(&self, limit: String) -> BronzeError {
-        BronzeError::Limit { source_name: self.source.clone(), file: self.file.name.clone(), limit }
+        BronzeError::Limit { source_name: self.source.clone(), file: self.read.file.name.clone(), limit }
     }
+}
 
-    fn check_unchanged(&self) -> Result<(), BronzeError> {
-        let stamp = self.opened.stamp().map_err(|error| self.failed(error.into()))?;
-        if stamp == self.file.stamp { Ok(()) } else { Err(self.changed("it was written to while it was read")) }
-    }
+fn check_unchanged(source: &str, file: &FoundFile, opened: &Opened) -> Result<(), BronzeError> {
+    let stamp = opened.stamp().map_err(|error| stream_error(source, file, error.into()))?;
+    if stamp == file.stamp { Ok(()) } else { Err(changed(source, file, "it was written to while it was read")) }
+}
 
-    /// Compares the file as it stands in the folder with what its manifest says.
-    fn check_manifest(&self) -> Result<(), BronzeError> {
-        let Some(expected) = &self.file.sha256 else { return Ok(()) };
-        let mut hasher = Sha256::new();
-        let cursor = self.cursor();
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = (&cursor).read(&mut piece).map_err(|error| self.failed(error.into()))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&piece[..read]);
+/// Compares the file as it stands in the folder with what its manifest says.
+fn check_manifest(source: &str, file: &FoundFile, opened: &Opened) -> Result<(), BronzeError> {
+    let Some(expected) = &file.sha256 else { return Ok(()) };
+    let mut hasher = Sha256::new();
+    let cursor = opened.cursor();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = (&cursor).read(&mut piece).map_err(|error| stream_error(source, file, error.into()))?;
+        if read == 0 {
+            break;
         }
-        let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        if found.eq_ignore_ascii_case(expected) {
-            return Ok(());
-        }
-        Err(self.changed("its SHA-256 is not the one in the manifest"))
+        hasher.update(&piece[..read]);
     }
-
-    fn changed(&self, why: &'static str) -> BronzeError {
-        changed(&self.source, &self.file, why)
+    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found.eq_ignore_ascii_case(expected) {
+        return Ok(());
     }
+    Err(changed(source, file, "its SHA-256 is not the one in the manifest"))
 }
 
 /// What a file is that was named like a text and is none.

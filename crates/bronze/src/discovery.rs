@@ -6,12 +6,12 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use globset::{GlobBuilder, GlobMatcher};
 use medallion_pipeline::definition::FileFormat;
 use medallion_pipeline::{Arrival, SourceTable};
 use serde::Serialize;
 
 use crate::error::BronzeError;
+use crate::name_pattern::NamePattern;
 use crate::opened::Stamp;
 use crate::readiness::Readiness;
 
@@ -230,13 +230,12 @@ fn missing_part(files: &[FoundFile]) -> Option<String> {
 
 struct SourceMatcher<'a> {
     source: &'a SourceTable,
-    patterns: Vec<GlobMatcher>,
+    patterns: Vec<NamePattern>,
 }
 
 impl<'a> SourceMatcher<'a> {
     fn new(source: &'a SourceTable) -> Self {
-        let glob = |pattern: &String| GlobBuilder::new(pattern).case_insensitive(true).build().ok();
-        let patterns = source.source.patterns.iter().filter_map(glob).map(|glob| glob.compile_matcher()).collect();
+        let patterns = source.source.patterns.iter().filter_map(|pattern| NamePattern::new(pattern)).collect();
         Self { source, patterns }
     }
 
@@ -245,7 +244,7 @@ impl<'a> SourceMatcher<'a> {
             FileFormat::Csv => &[".csv", ".csv.gz", ".csv.zst"],
             FileFormat::Xlsx => &[".xlsx"],
         };
-        endings.contains(&ending) && self.patterns.iter().any(|pattern| pattern.is_match(stem))
+        endings.contains(&ending) && self.patterns.iter().any(|pattern| pattern.matches(stem))
     }
 }
 

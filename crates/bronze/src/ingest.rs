@@ -14,7 +14,7 @@ use polars::prelude::{PolarsError, PolarsResult};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::arrived::Arrived;
+use crate::arrived::{Arrived, ReadFile, hash_file};
 use crate::blocks::{Block, Blocks, SetAside};
 use crate::discovery::{FoundExport, FoundFile};
 use crate::error::BronzeError;
@@ -84,59 +84,76 @@ pub struct Ingested {
     pub staged: medallion_lake::StagedTable,
 }
 
-/// A file of an export that was read from its first byte to its last.
+/// What identifies the content of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadFile {
-    /// The file.
-    pub file: FoundFile,
-    /// BLAKE3 of its bytes after decompression.
-    pub hash: String,
-    /// Its bytes after decompression.
-    pub bytes: u64,
-}
-
-/// The content of an export, read once.
-#[derive(Debug)]
-pub struct ExportContent {
+pub struct ExportHash {
     /// The date of the export.
     pub export_date: NaiveDate,
     /// What identifies its content, whatever the files are called.
     pub hash: String,
     /// All files of the export, copies of others among them.
     pub files: Vec<ReadFile>,
+}
+
+/// The content of an export, read once and ready to be parsed.
+#[derive(Debug)]
+pub struct ExportContent {
+    /// What identifies it.
+    pub hashed: ExportHash,
     arrived: Vec<Arrived>,
 }
 
-/// Reads the files of an export. One that is most likely known is only hashed: should it be new nevertheless, its bytes
-/// are read again.
+/// Reads the files of an export for their hashes alone, as is enough for one that is most likely known.
 ///
 /// # Errors
 /// If a file cannot be read or decompressed, exceeds a limit, or is being written to ([`BronzeError::Changing`]).
-pub fn read_export(
+pub fn hash_export(source: &SourceTable, export: &FoundExport, limits: &Limits) -> Result<ExportHash, BronzeError> {
+    let files = export.files.iter().map(|file| hash_file(source, file, limits)).collect::<Result<Vec<_>, _>>()?;
+    Ok(ExportHash::of(export, files))
+}
+
+/// Reads the files of an export for [`ingest()`].
+///
+/// # Errors
+/// If a file cannot be read or decompressed, exceeds a limit, or is being written to ([`BronzeError::Changing`]).
+pub fn read_export(source: &SourceTable, export: &FoundExport, limits: &Limits) -> Result<ExportContent, BronzeError> {
+    read_within(source, export, limits, ROOM)
+}
+
+/// Reads the files of an export and keeps no more than `room` of their bytes in memory.
+pub(crate) fn read_within(
     source: &SourceTable,
     export: &FoundExport,
     limits: &Limits,
-    likely_known: bool,
+    mut room: usize,
 ) -> Result<ExportContent, BronzeError> {
-    let mut room = if likely_known { 0 } else { ROOM };
     let read = |file: &FoundFile| Arrived::read(source, file, limits, &mut room);
     let mut arrived = export.files.iter().map(read).collect::<Result<Vec<_>, BronzeError>>()?;
-    let read = |one: &Arrived| ReadFile { file: one.file.clone(), hash: one.hash.clone(), bytes: one.bytes };
-    let files = arrived.iter().map(read).collect();
-    // The same content beside itself, such as a file and its compressed copy, is there once.
+    let hashed = ExportHash::of(export, arrived.iter().map(|one| one.read.clone()).collect());
     let mut seen = HashSet::new();
-    arrived.retain(|one| seen.insert(one.hash.clone()));
-    let hash = match arrived.as_slice() {
-        [only] => only.hash.clone(),
-        parts => {
-            let mut hasher = blake3::Hasher::new();
-            for part in parts {
-                hasher.update(part.hash.as_bytes());
+    arrived.retain(|one| seen.insert(one.read.hash.clone()));
+    Ok(ExportContent { hashed, arrived })
+}
+
+impl ExportHash {
+    fn of(export: &FoundExport, files: Vec<ReadFile>) -> Self {
+        // The same content beside itself, such as a file and its compressed copy, is there once.
+        let mut seen = HashSet::new();
+        let contents: Vec<&str> =
+            files.iter().map(|file| file.hash.as_str()).filter(|hash| seen.insert(*hash)).collect();
+        let hash = match contents.as_slice() {
+            [only] => (*only).to_owned(),
+            parts => {
+                let mut hasher = blake3::Hasher::new();
+                for part in parts {
+                    hasher.update(part.as_bytes());
+                }
+                hasher.finalize().to_hex().to_string()
             }
-            hasher.finalize().to_hex().to_string()
-        }
-    };
-    Ok(ExportContent { export_date: export.export_date, hash: hash[..HASH_DIGITS].to_owned(), files, arrived })
+        };
+        let hash = hash[..HASH_DIGITS].to_owned();
+        Self { export_date: export.export_date, hash, files }
+    }
 }
 
 /// Writes an export beside the bronze table, in a folder named `batch_id`. `extra` are the columns that the table has
@@ -200,7 +217,7 @@ impl<'a> Part<'a> {
     ) -> Result<Self, BronzeError> {
         let (name, limits) = (&source.name.table, &options.limits);
         let rows = match source.source.format {
-            FileFormat::Csv => Rows::Csv(arrived.header()?),
+            FileFormat::Csv => Rows::Csv(arrived.header(limits)?),
             FileFormat::Xlsx => {
                 let bytes = arrived.all_bytes(limits.workbook, limits)?;
                 Rows::Sheet(workbook::read(name, arrived, source.source.sheet.as_deref(), bytes, limits)?)
@@ -213,7 +230,7 @@ impl<'a> Part<'a> {
         if header.len() > limits.columns {
             return Err(arrived.limit(format!("{} columns", limits.columns)));
         }
-        let mapping = headers::map(name, &source.source, &arrived.file.name, header, extra)?;
+        let mapping = headers::map(name, &source.source, &arrived.read.file.name, header, extra)?;
         if source.schema.columns.len() + extra.len() > limits.columns {
             return Err(arrived.limit(format!("{} columns of the bronze table", limits.columns)));
         }
@@ -237,15 +254,15 @@ impl Ingest<'_> {
             source_columns: &self.source.source.columns,
             schema: self.schema,
             mapping: &mapping,
-            file: &arrived.file.name,
-            hash: &arrived.hash,
+            file: &arrived.read.file.name,
+            hash: &arrived.read.hash,
             run_id: &self.options.run_id,
             now: self.options.now,
             nameless_seen: mapping.nameless.iter().map(|_| AtomicBool::new(false)).collect(),
         };
         let failed = |source| BronzeError::Parse {
             source_name: self.source.name.table.clone(),
-            file: arrived.file.name.clone(),
+            file: arrived.read.file.name.clone(),
             source,
         };
         let encoder = Encoder::new(&frames.schema()).map_err(failed)?;
@@ -287,10 +304,10 @@ impl Ingest<'_> {
     /// What is known of a file before its records are read.
     fn begun(&self, arrived: &Arrived, rows: &Rows, drift: Drift) -> FileReport {
         FileReport {
-            name: arrived.file.name.clone(),
-            hash: arrived.hash.clone(),
-            bytes: arrived.bytes,
-            modified: arrived.file.stamp.modified,
+            name: arrived.read.file.name.clone(),
+            hash: arrived.read.hash.clone(),
+            bytes: arrived.read.bytes,
+            modified: arrived.read.file.stamp.modified,
             encoding: matches!(rows, Rows::Csv(_)).then(|| arrived.encoding.name()),
             encoding_guessed: arrived.is_encoding_guessed(self.source.source.encoding),
             records: 0,

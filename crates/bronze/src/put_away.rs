@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use medallion_pipeline::{After, Arrival, Ready};
 
+use crate::arrived::ReadFile;
 use crate::discovery::split_ending;
-use crate::ingest::ReadFile;
 use crate::opened::Stamp;
 use crate::readiness::is_marker_of;
 

@@ -6,11 +6,11 @@ use std::io::Read;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use globset::{GlobBuilder, GlobMatcher};
 use medallion_pipeline::{Arrival, Ready};
 
 use crate::discovery::{FoundFile, split_ending};
 use crate::error::BronzeError;
+use crate::name_pattern::NamePattern;
 use crate::opened::{Opened, Stamp};
 
 /// The ending of a file that says that another one is complete.
@@ -32,7 +32,7 @@ pub(crate) struct Readiness {
     settle: TimeDelta,
     now: DateTime<Utc>,
     ready: Ready,
-    manifest: Option<GlobMatcher>,
+    manifest: Option<NamePattern>,
     /// Names of the `.done` files and when they were written.
     done: Vec<(String, DateTime<Utc>)>,
     /// Names in manifests.
@@ -61,8 +61,7 @@ impl Readiness {
                 readiness.done = dated.collect();
             }
             Ready::Manifest => {
-                let glob = GlobBuilder::new(&arrival.manifest).case_insensitive(true).build().ok();
-                readiness.manifest = glob.map(|glob| glob.compile_matcher());
+                readiness.manifest = NamePattern::new(&arrival.manifest);
                 let files =
                     entries.iter().zip(names()).filter(|(entry, _)| entry.file_type().is_ok_and(|t| t.is_file()));
                 for name in files.map(|(_, name)| name).filter(|name| readiness.is_manifest(name)).collect::<Vec<_>>() {
@@ -120,7 +119,7 @@ impl Readiness {
     }
 
     fn is_manifest(&self, name: &str) -> bool {
-        self.manifest.as_ref().is_some_and(|manifest| manifest.is_match(name))
+        self.manifest.as_ref().is_some_and(|manifest| manifest.matches(name))
     }
 
     /// Lines with a name, or with a SHA-256 and a name as `sha256sum` writes them.

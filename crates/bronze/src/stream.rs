@@ -47,12 +47,28 @@ impl<'a> Stream<'a> {
 
     /// Appends up to `wanted` further bytes to `buffer`; fewer mean that the file has ended.
     pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, wanted: usize) -> Result<usize, StreamError> {
-        let before = buffer.len();
         let read = (&mut self.bytes).take(wanted as u64).read_to_end(buffer);
+        self.has_read(read, wanted)
+    }
+
+    /// Fills `buffer` with further bytes; that they are fewer means that the file has ended.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, StreamError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.bytes.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.has_read(Err(error), buffer.len()),
+            }
+        }
+        self.has_read(Ok(filled), buffer.len())
+    }
+
+    fn has_read(&mut self, read: io::Result<usize>, wanted: usize) -> Result<usize, StreamError> {
         let read = read.map_err(|error| self.explained(error))?;
         self.ended = read < wanted;
         self.total += read as u64;
-        debug_assert_eq!(buffer.len(), before + read);
         self.check()?;
         Ok(read)
     }

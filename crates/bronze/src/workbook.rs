@@ -24,7 +24,7 @@ pub(crate) fn read(
     bytes: Vec<u8>,
     limits: &Limits,
 ) -> Result<Sheet, BronzeError> {
-    let file = arrived.file.name.as_str();
+    let file = arrived.read.file.name.as_str();
     let error =
         |message: String| BronzeError::Workbook { source_name: source.to_owned(), file: file.to_owned(), message };
     if bytes.is_empty() {

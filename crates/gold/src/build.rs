@@ -29,7 +29,7 @@ pub struct GoldOptions {
 /// If a value in the definition does not fit its column, or the table is not a gold table.
 pub fn query(pipeline: &Pipeline, table: &Table, options: &GoldOptions) -> Result<String, GoldError> {
     let model = match &table.model {
-        Some(model) => model.render(options.as_of)?,
+        Some(model) => model.render(options.as_of),
         None => String::new(),
     };
     let builder = Builder { table: &table.name, conformed: &pipeline.conformed_keys, model, options };

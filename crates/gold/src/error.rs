@@ -1,6 +1,6 @@
 //! What can be wrong with a gold table's definition beyond what the pipeline checks.
 
-use medallion_pipeline::{DefinitionError, TableName};
+use medallion_pipeline::TableName;
 
 /// A gold table whose query cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,4 @@ pub enum GoldError {
         /// The table.
         table: TableName,
     },
-    /// The table's query.
-    #[error(transparent)]
-    Definition(#[from] DefinitionError),
 }

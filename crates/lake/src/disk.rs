@@ -120,6 +120,16 @@ impl Disk {
         self.sync_folder(parent(path))
     }
 
+    /// Like [`Disk::replace`], for a file without which nothing is lost: after a power loss it may be the old one, empty
+    /// or not there.
+    pub(crate) fn replace_derived(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
+        if self.mirror.is_some() {
+            return self.replace(path, content);
+        }
+        let file = self.filled(path, content)?;
+        self.make_visible(path, file, |file| file.persist(path))
+    }
+
     /// Like [`Disk::replace`], with a file and its folder that only the owner can read.
     pub(crate) fn replace_private(&self, path: &Path, content: &[Bytes]) -> io::Result<()> {
         if self.mirror.is_some() {
@@ -208,16 +218,24 @@ impl Disk {
 
     /// A temporary file beside `path` that has the content on the disk.
     fn written(&self, path: &Path, content: &[Bytes]) -> io::Result<NamedTempFile> {
+        let file = self.filled(path, content)?;
+        let synced = self.pass(Operation::Sync, path).and_then(|()| file.as_file().sync_all());
+        self.kept(file, synced)
+    }
+
+    /// A temporary file beside `path` that has the content.
+    fn filled(&self, path: &Path, content: &[Bytes]) -> io::Result<NamedTempFile> {
         let folder = parent(path);
         self.make_folder_path(folder)?;
         self.pass(Operation::Write, path)?;
         let mut file = temporary(folder)?;
-        let synced = content
-            .iter()
-            .try_for_each(|part| file.write_all(part))
-            .and_then(|()| self.pass(Operation::Sync, path))
-            .and_then(|()| file.as_file().sync_all());
-        match synced {
+        let written = content.iter().try_for_each(|part| file.write_all(part));
+        self.kept(file, written)
+    }
+
+    /// A temporary file after a step that it must not outlive if it failed.
+    fn kept(&self, file: NamedTempFile, step: io::Result<()>) -> io::Result<NamedTempFile> {
+        match step {
             Ok(()) => Ok(file),
             Err(error) => {
                 self.abandon(file);

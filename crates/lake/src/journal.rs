@@ -244,14 +244,18 @@ impl Lake {
         self.disk().remove_file(&path).map_err(LakeError::io(self.customer(), &path, "remove"))
     }
 
-    /// A file of the table that is not there as the journal says, if there is one.
-    pub(crate) fn missing_file(&self, staged: &StagedTable) -> Result<Option<PathBuf>, LakeError> {
-        let folder = self.table_folder(&staged.schema.name)?;
+    /// The first of a table's files, given with their sizes, that is not there like that.
+    pub(crate) fn missing_file<'a>(
+        &self,
+        table: &TableName,
+        files: impl Iterator<Item = (&'a str, u64)>,
+    ) -> Result<Option<PathBuf>, LakeError> {
+        let folder = self.table_folder(table)?;
         let is_whole = |path: &Path, bytes: u64| {
             path.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == bytes)
         };
-        let files = staged.files.iter().map(|file| (folder.join(&file.path), file.data.bytes));
-        Ok(files.into_iter().find(|(path, bytes)| !is_whole(path, *bytes)).map(|(path, _)| path))
+        let mut files = files.map(|(path, bytes)| (folder.join(path), bytes));
+        Ok(files.find(|(path, bytes)| !is_whole(path, *bytes)).map(|(path, _)| path))
     }
 
     /// The files of a table of the journal, as its run staged them.

@@ -217,12 +217,12 @@ impl Lake {
     /// # Errors
     /// [`LakeError::NoVersion`] or [`LakeError::FileGone`] if it is not there any more, or if it cannot be read.
     pub async fn content_at(&self, table: &TableName, version: u64) -> Result<StagedTable, LakeError> {
-        let Some(published) = self.published(table, Some(version)).await? else {
+        let Some(logged) = self.logged(table, Some(version)).await? else {
             let (customer, path) = (self.customer().to_owned(), self.table_folder(table)?);
             return Err(LakeError::NoVersion { customer, table: table.clone(), version, path });
         };
-        self.check_files(&published)?;
-        Ok(published.restaged())
+        self.check_files(&logged.published)?;
+        Ok(logged.restaged())
     }
 
     /// Looks whether the files of a version are there. Those of the last release are; vacuum may have taken older ones.
@@ -231,7 +231,8 @@ impl Lake {
     /// [`LakeError::FileGone`] with the first that is not there as it was written.
     pub fn check_files(&self, published: &PublishedTable) -> Result<(), LakeError> {
         let table = published.files.schema.name.clone();
-        match self.missing_file(&published.restaged())? {
+        let files = published.paths().map(|(path, data)| (path, data.bytes));
+        match self.missing_file(&table, files)? {
             None => Ok(()),
             Some(path) => Err(LakeError::FileGone { customer: self.customer().to_owned(), table, path }),
         }

@@ -22,13 +22,19 @@ pub struct PublishedTable {
     pub run_id: Option<String>,
     /// The schema with the files, ordered by path.
     pub files: TableFiles,
-    entries: Vec<Entry>,
+    /// The files' paths within the table's folder, in the order of the files.
+    pub(crate) paths: Vec<String>,
 }
 
-/// What Delta knows of a file beyond what engines need, in the order of the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
-    path: String,
+/// A version of a table with all that its log tells of it.
+pub(crate) struct LoggedTable {
+    pub(crate) published: PublishedTable,
+    /// In the order of the files.
+    marks: Vec<Marks>,
+}
+
+/// What Delta knows of a file beyond what engines need.
+struct Marks {
     statistics: String,
     modified: i64,
 }
@@ -36,7 +42,7 @@ struct Entry {
 impl PublishedTable {
     /// Each file with its path relative to the table's folder; the first part is the run or batch that staged it.
     pub fn paths(&self) -> impl Iterator<Item = (&str, &DataFile)> {
-        self.entries.iter().map(|entry| entry.path.as_str()).zip(&self.files.files)
+        self.paths.iter().map(String::as_str).zip(&self.files.files)
     }
 
     /// Rows in all files together.
@@ -44,18 +50,15 @@ impl PublishedTable {
     pub fn rows(&self) -> u64 {
         self.files.rows()
     }
+}
 
+impl LoggedTable {
     /// The same files, ready to be committed again: how a rollback publishes old contents.
-    #[must_use]
-    pub fn restaged(&self) -> StagedTable {
-        let file = |(entry, data): (&Entry, &DataFile)| StagedFile {
-            data: data.clone(),
-            path: entry.path.clone(),
-            statistics: entry.statistics.clone(),
-            modified: entry.modified,
-        };
-        let files = self.entries.iter().zip(&self.files.files).map(file).collect();
-        StagedTable { schema: self.files.schema.clone(), files }
+    pub(crate) fn restaged(self) -> StagedTable {
+        let Self { published: PublishedTable { files: TableFiles { schema, files }, paths, .. }, marks } = self;
+        let file = |((path, data), Marks { statistics, modified })| StagedFile { data, path, statistics, modified };
+        let files = paths.into_iter().zip(files).zip(marks).map(file).collect();
+        StagedTable { schema, files }
     }
 }
 
@@ -69,6 +72,15 @@ impl Lake {
         table: &TableName,
         version: Option<u64>,
     ) -> Result<Option<PublishedTable>, LakeError> {
+        Ok(self.logged(table, version).await?.map(|logged| logged.published))
+    }
+
+    /// Like [`Lake::published`], with all that the log tells.
+    pub(crate) async fn logged(
+        &self,
+        table: &TableName,
+        version: Option<u64>,
+    ) -> Result<Option<LoggedTable>, LakeError> {
         if !self.has_log(table)? {
             return Ok(None);
         }
@@ -76,14 +88,24 @@ impl Lake {
         let state = delta.snapshot().map_err(self.delta_error(table, "read"))?;
         let version = state.version();
         let schema = schema_of(table, state).map_err(|problem| self.changed_outside(table, problem))?;
-        let mut files = self.published_files(table, state)?;
-        files.sort_by(|(one, _), (other, _)| one.path.cmp(&other.path));
-        let (entries, files) = files.into_iter().unzip();
+        let mut files = self.logged_files(table, state)?;
+        files.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let (mut paths, mut data, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, file, of_file) in files {
+            paths.push(path);
+            data.push(file);
+            marks.push(of_file);
+        }
         let run_id = self.run_of(table, version)?;
-        Ok(Some(PublishedTable { version, run_id, files: TableFiles { schema, files }, entries }))
+        let published = PublishedTable { version, run_id, files: TableFiles { schema, files: data }, paths };
+        Ok(Some(LoggedTable { published, marks }))
     }
 
-    fn published_files(&self, table: &TableName, state: &DeltaTableState) -> Result<Vec<(Entry, DataFile)>, LakeError> {
+    fn logged_files(
+        &self,
+        table: &TableName,
+        state: &DeltaTableState,
+    ) -> Result<Vec<(String, DataFile, Marks)>, LakeError> {
         let folder = self.table_folder(table)?;
         let mut files = Vec::new();
         for file in state.log_data().iter() {
@@ -107,7 +129,7 @@ impl Lake {
                 bytes: u64::try_from(file.size()).unwrap_or(0),
             };
             let statistics = file.stats().unwrap_or_else(|| json!({"numRecords": rows}).to_string());
-            files.push((Entry { path, statistics, modified: file.modification_time() }, data));
+            files.push((path, data, Marks { statistics, modified: file.modification_time() }));
         }
         Ok(files)
     }

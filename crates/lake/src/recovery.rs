@@ -159,7 +159,8 @@ impl Lake {
     /// Why the publication cannot be finished, if it cannot.
     fn obstacle(&self, begun: &[Begun<'_>]) -> Result<Option<String>, LakeError> {
         for table in begun {
-            if let Some(path) = self.missing_file(&table.staged)? {
+            let files = table.staged.files.iter().map(|file| (file.path.as_str(), file.data.bytes));
+            if let Some(path) = self.missing_file(&table.staged.schema.name, files)? {
                 return Ok(Some(format!("its file {} is not there as it was written", path.display())));
             }
         }

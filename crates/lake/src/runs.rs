@@ -63,16 +63,33 @@ impl Lake {
     /// # Errors
     /// If the name is a path or the file cannot be written.
     pub fn write_run_file(&self, run_id: &str, name: &str, content: &[u8]) -> Result<PathBuf, LakeError> {
+        let path = self.run_file(run_id, name)?;
+        let written = self.disk().replace(&path, &[Bytes::copy_from_slice(content)]);
+        written.map_err(LakeError::io(self.customer(), &path, "write"))?;
+        Ok(path)
+    }
+
+    /// Writes a report into a run's folder. Unlike [`Lake::write_run_file`] it does not wait for the disk: a power loss
+    /// within the next seconds may take the report, which tells for people what the results tell for programs.
+    ///
+    /// # Errors
+    /// If the name is a path or the file cannot be written.
+    pub fn write_run_report(&self, run_id: &str, name: &str, content: &[u8]) -> Result<PathBuf, LakeError> {
+        let path = self.run_file(run_id, name)?;
+        let written = self.disk().replace_derived(&path, &[Bytes::copy_from_slice(content)]);
+        written.map_err(LakeError::io(self.customer(), &path, "write"))?;
+        Ok(path)
+    }
+
+    /// Where a file of a run is, in its folder, which is made.
+    fn run_file(&self, run_id: &str, name: &str) -> Result<PathBuf, LakeError> {
         let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
         if !plain {
             let (customer, run_id) = (self.customer().to_owned(), run_id.to_owned());
             return Err(LakeError::InvalidFileName { customer, run_id, name: name.to_owned() });
         }
-        let path = self.run_folder(run_id)?.join(name);
-        let written = self.disk().replace(&path, &[Bytes::copy_from_slice(content)]);
-        written.map_err(LakeError::io(self.customer(), &path, "write"))?;
-        Ok(path)
+        Ok(self.run_folder(run_id)?.join(name))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::schema::TableName;
 pub use condition::Condition;
 pub use declared::{ReferenceKeys, TestKeys, TestKind};
 
-pub(crate) use declared::{declared, from_references};
+pub(crate) use declared::{Reference, declared, from_references};
 pub(crate) use query_test::query_tests;
 
 /// What a failing test does to a run.

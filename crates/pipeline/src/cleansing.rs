@@ -8,13 +8,13 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::definition::{Accept, Cleanse};
+use crate::definition::{Accept, Cleanse, CleanseColumn};
 use crate::error::{DefinitionError, nearest};
 use crate::expression;
 use crate::places::Places;
 use crate::rejects::PARSE_RULES;
 use crate::schema::{Column, ColumnType, TableName};
-use crate::toml_file;
+use crate::toml_file::{self, Document};
 
 /// Names that reports and rejects use for the rules that every table has.
 const BUILT_IN_RULES: [&str; 11] = [
@@ -96,9 +96,9 @@ pub(crate) struct Check<'a> {
 ///
 /// # Errors
 /// If it names a column that it does not have, an expression is not sound, or an option does not fit its column's type.
-pub(crate) fn check(file: &str, text: &str, cleanse: &Cleanse) -> Result<(), DefinitionError> {
-    let spans: CleanseSpans = toml_file::parse(file, text)?;
-    let check = Check { places: Places { file, text } };
+pub(crate) fn check(document: &Document<'_>, cleanse: &Cleanse) -> Result<(), DefinitionError> {
+    let spans: CleanseSpans = document.read()?;
+    let check = Check { places: Places { file: document.file, text: document.text } };
     let columns = cleanse.own_columns();
     for name in &spans.key {
         check.known("key", name, &columns)?;
@@ -128,9 +128,17 @@ pub(crate) fn check(file: &str, text: &str, cleanse: &Cleanse) -> Result<(), Def
 pub(crate) fn check_source(
     file: &str,
     text: &str,
+    cleanse: &Cleanse,
     input: &TableName,
     columns: &[Column],
 ) -> Result<(), DefinitionError> {
+    let is_known = |name: &String| columns.iter().any(|column| column.name == *name);
+    let taken =
+        |column: &CleanseColumn| column.hash_of.is_some() || is_known(column.from.as_ref().unwrap_or(&column.name));
+    // Places are only looked for if there is a mistake.
+    if cleanse.columns.iter().all(taken) {
+        return Ok(());
+    }
     let spans: CleanseSpans = toml_file::parse(file, text)?;
     let check = Check { places: Places { file, text } };
     let place = format!("the column of {input} to take");

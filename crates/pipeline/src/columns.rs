@@ -7,6 +7,7 @@ use crate::cleansing;
 use crate::definition::{Cleanse, Definition, HierarchyTable, KeyColumn, QueryColumn, Source};
 use crate::error::{DefinitionError, nearest};
 use crate::schema::{Column, ColumnType, TableName, TableSchema, is_identifier};
+use crate::toml_file::Document;
 use crate::versions;
 
 /// The column that tells which run made a row; fingerprints and comparisons leave it out.
@@ -46,16 +47,16 @@ pub(crate) fn bronze(file: &str, name: &TableName, source: &Source) -> Result<Ta
 }
 
 pub(crate) fn schema(
-    file: &str,
-    text: &str,
+    document: &Document<'_>,
     name: &TableName,
     definition: &Definition,
     conformed_keys: &[Column],
 ) -> Result<TableSchema, DefinitionError> {
+    let file = document.file;
     let mut partition_columns = Vec::new();
     let (description, mut columns) = match definition {
         Definition::Cleanse(cleanse) => {
-            cleansing::check(file, text, cleanse)?;
+            cleansing::check(document, cleanse)?;
             (&cleanse.description, cleansed(cleanse))
         }
         Definition::Query(query) | Definition::Bridge(query) => (&query.description, declared(&query.columns)),

@@ -24,6 +24,7 @@ pub mod reporting;
 pub mod schema;
 pub mod selection;
 pub mod settings;
+mod sql_text;
 mod storage;
 mod toml_file;
 pub mod versions;

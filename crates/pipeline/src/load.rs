@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::arrival;
-use crate::audit::{self, DataTest};
+use crate::audit::{self, DataTest, Reference};
 use crate::cleansing;
 use crate::columns;
 use crate::customer::Customer;
@@ -16,7 +16,7 @@ use crate::graph;
 use crate::mode;
 use crate::model::Model;
 use crate::schema::{Column, Layer, TableName, TableSchema, is_identifier};
-use crate::toml_file;
+use crate::toml_file::{self, Document};
 use crate::versions;
 
 /// The files of a pipeline: path within the pipeline, with `/`, to text.
@@ -55,6 +55,8 @@ pub struct Table {
 pub struct Pipeline {
     /// Its name.
     pub name: String,
+    /// The hash of all that it was read from.
+    pub hash: String,
     /// What it is for.
     pub description: String,
     /// Keys that every fact carries.
@@ -146,18 +148,10 @@ impl Pipeline {
         }
         versions::follow(&mut tables)?;
         let tables = graph::in_building_order(tables)?;
-        let mut tests = Vec::new();
+        let hash = hash_of(files.iter().flat_map(|(name, text)| [name, text]));
         let references = audit::from_references(text, &references, &tables)?;
-        let declared = tables.par_iter().map(|table| {
-            let file = definition_file(&table.name);
-            let text = files.get(&file).map_or("", String::as_str);
-            audit::declared(&file, text, table, &tables, &references)
-        });
-        for declared in declared.collect::<Vec<_>>() {
-            tests.extend(declared?);
-        }
-        tests.extend(audit::query_tests(files, &tables)?);
-        Ok(Self { name, description, conformed_keys, sources, tables, tests })
+        let tests = read_tests(files, &tables, &references)?;
+        Ok(Self { name, hash, description, conformed_keys, sources, tables, tests })
     }
 
     /// The pipeline with what is particular to the customer's sources and silver tables.
@@ -176,6 +170,11 @@ impl Pipeline {
             mode::check_override(&customer.place_of_source(name), own, table, &self.tables)?;
         }
         customer.silver.apply(&mut pipeline.tables)?;
+        // The texts of the tables have what the customer says of them; sources print as what they were read from.
+        let sources = customer.sources.keys().filter_map(|name| pipeline.sources.get(name));
+        let sources: Vec<String> = sources.map(|table| format!("{:?}", table.source)).collect();
+        let texts = pipeline.tables.iter().map(|table| &table.text);
+        pipeline.hash = hash_of(std::iter::once(&self.hash).chain(&sources).chain(texts));
         Ok(pipeline)
     }
 
@@ -227,6 +226,37 @@ impl Pipeline {
     }
 }
 
+/// The tests that tables declare or that follow from references, then those of the folder `tests/`.
+fn read_tests(
+    files: &PipelineFiles,
+    tables: &[Table],
+    references: &[Reference],
+) -> Result<Vec<DataTest>, DefinitionError> {
+    let declared = |table: &Table| {
+        let file = definition_file(&table.name);
+        let text = files.get(&file).map_or("", String::as_str);
+        audit::declared(&file, text, table, tables, references)
+    };
+    let declared = || tables.par_iter().map(declared).collect::<Vec<_>>();
+    let (declared, queries) = rayon::join(declared, || audit::query_tests(files, tables));
+    let mut tests = Vec::new();
+    for declared in declared {
+        tests.extend(declared?);
+    }
+    tests.extend(queries?);
+    Ok(tests)
+}
+
+fn hash_of<'a>(texts: impl Iterator<Item = &'a String>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        // Lengths keep what is hashed apart.
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 /// The table a `.toml` file defines; `None` for files that define none.
 fn table_of(file: &str) -> Result<Option<TableName>, DefinitionError> {
     let misplaced = || DefinitionError::Misplaced { file: file.to_owned() };
@@ -248,7 +278,8 @@ fn load_table(
     name: TableName,
     conformed_keys: &[Column],
 ) -> Result<Table, DefinitionError> {
-    let definition = parse_definition(file, text, name.layer)?;
+    let document = Document::parse(file, text)?;
+    let definition = read_definition(&document, name.layer)?;
     let sql_file = file.replace(".toml", ".sql");
     let model = match (definition.is_query(), files.get(&sql_file)) {
         (true, Some(sql)) => Some(Model::parse(&sql_file, sql)?),
@@ -257,30 +288,30 @@ fn load_table(
         }
         (false, _) => None,
     };
-    let schema = columns::schema(file, text, &name, &definition, conformed_keys)?;
+    let schema = columns::schema(&document, &name, &definition, conformed_keys)?;
     let inputs = inputs(&definition, model.as_ref());
     Ok(Table { name, definition, text: text.to_owned(), model, schema, inputs })
 }
 
-fn parse_definition(file: &str, text: &str, layer: Layer) -> Result<Definition, DefinitionError> {
-    let Kind { kind } = toml_file::parse(file, text)?;
+fn read_definition(document: &Document<'_>, layer: Layer) -> Result<Definition, DefinitionError> {
+    let Kind { kind } = document.read()?;
     Ok(match (layer, kind.as_str()) {
-        (Layer::Silver, "cleanse") => Definition::Cleanse(toml_file::parse(file, text)?),
-        (Layer::Silver, "query") => Definition::Query(toml_file::parse(file, text)?),
-        (Layer::Silver, "hierarchy") => Definition::Hierarchy(toml_file::parse(file, text)?),
-        (Layer::Silver, "findings") => Definition::Findings(toml_file::parse(file, text)?),
-        (Layer::Silver, "versions") => Definition::Versions(toml_file::parse(file, text)?),
-        (Layer::Gold, "dimension") => Definition::Dimension(toml_file::parse(file, text)?),
-        (Layer::Gold, "fact") => Definition::Fact(toml_file::parse(file, text)?),
-        (Layer::Gold, "history") => Definition::History(toml_file::parse(file, text)?),
-        (Layer::Gold, "bridge") => Definition::Bridge(toml_file::parse(file, text)?),
-        (Layer::Gold, "fiscal_years") => Definition::FiscalYears(toml_file::parse(file, text)?),
+        (Layer::Silver, "cleanse") => Definition::Cleanse(document.read()?),
+        (Layer::Silver, "query") => Definition::Query(document.read()?),
+        (Layer::Silver, "hierarchy") => Definition::Hierarchy(document.read()?),
+        (Layer::Silver, "findings") => Definition::Findings(document.read()?),
+        (Layer::Silver, "versions") => Definition::Versions(document.read()?),
+        (Layer::Gold, "dimension") => Definition::Dimension(document.read()?),
+        (Layer::Gold, "fact") => Definition::Fact(document.read()?),
+        (Layer::Gold, "history") => Definition::History(document.read()?),
+        (Layer::Gold, "bridge") => Definition::Bridge(document.read()?),
+        (Layer::Gold, "fiscal_years") => Definition::FiscalYears(document.read()?),
         _ => {
             let known = match layer {
                 Layer::Gold => "dimension, fact, history, bridge, fiscal_years",
                 _ => "cleanse, query, hierarchy, findings, versions",
             };
-            let (file, layer) = (file.to_owned(), layer.to_string());
+            let (file, layer) = (document.file.to_owned(), layer.to_string());
             return Err(DefinitionError::UnknownKind { file, kind, layer, known: known.to_owned() });
         }
     })
@@ -321,8 +352,8 @@ fn check_inputs(sources: &BTreeMap<String, SourceTable>, tables: &[Table]) -> Re
                 let nearest = nearest(&reference, known.iter().map(String::as_str));
                 return Err(DefinitionError::UnknownTable { file, reference, nearest });
             }
-            if let (Definition::Cleanse(_), Some(source)) = (&table.definition, sources.get(&input.table)) {
-                cleansing::check_source(&file, &table.text, input, &source.schema.columns)?;
+            if let (Definition::Cleanse(cleanse), Some(source)) = (&table.definition, sources.get(&input.table)) {
+                cleansing::check_source(&file, &table.text, cleanse, input, &source.schema.columns)?;
             }
             if input.layer > table.name.layer {
                 let message = format!("reads {input}: data flows from bronze over silver to gold, not back");

@@ -41,7 +41,7 @@ pub(crate) fn check(file: &str, text: &str, source: &SourceTable, tables: &[Tabl
         let place = place("deleted").unwrap_or_else(|| file.to_owned());
         check_deleted(&place, deleted, source, tables)?;
     }
-    check_keys(&place("mode").unwrap_or_else(|| file.to_owned()), source, tables)
+    check_keys(|| place("mode").unwrap_or_else(|| file.to_owned()), source, tables)
 }
 
 /// What a customer says of a source, which is `source` already with what the customer says.
@@ -57,7 +57,7 @@ pub(crate) fn check_override(
     if let Some(deleted) = &own.deleted {
         check_deleted(place, deleted, source, tables)?;
     }
-    check_keys(place, source, tables)
+    check_keys(|| place.to_owned(), source, tables)
 }
 
 /// Puts what a customer says of a source's mode in place of what the pipeline says.
@@ -107,7 +107,7 @@ fn check_deleted(
     Ok(())
 }
 
-fn check_keys(place: &str, source: &SourceTable, tables: &[Table]) -> Result<(), DefinitionError> {
+fn check_keys(place: impl Fn() -> String, source: &SourceTable, tables: &[Table]) -> Result<(), DefinitionError> {
     if source.source.mode == Mode::Snapshot {
         return Ok(());
     }
@@ -120,7 +120,7 @@ fn check_keys(place: &str, source: &SourceTable, tables: &[Table]) -> Result<(),
                 "mode = \"incremental\" puts increments together by key, but {name} has none: declare the key in \
                  silver/{of}.toml, or leave mode out"
             );
-            Err(wrong(place, message))
+            Err(wrong(&place(), message))
         }
     }
 }

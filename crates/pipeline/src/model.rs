@@ -5,15 +5,10 @@ use std::ops::ControlFlow;
 
 use chrono::NaiveDate;
 use sqlparser::ast::{Query, Statement, TableFactor, Visit, Visitor};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::DefinitionError;
 use crate::schema::TableName;
-
-/// The name of the run's date in SQL.
-const AS_OF: &str = "$as_of";
+use crate::sql_text::SqlText;
 
 /// One query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +19,7 @@ pub struct Model {
     pub text: String,
     /// The tables it reads, in alphabetical order.
     pub inputs: Vec<TableName>,
+    sql: SqlText,
 }
 
 impl Model {
@@ -33,7 +29,8 @@ impl Model {
     /// If it does not parse, is not one query, uses a parameter other than `$as_of`, or names a table without layer.
     pub fn parse(file: &str, text: &str) -> Result<Self, DefinitionError> {
         let invalid = |message: String| DefinitionError::Sql { file: file.to_owned(), message };
-        let statements = Parser::parse_sql(&GenericDialect {}, text).map_err(|error| invalid(error.to_string()))?;
+        let (sql, mut parser) = SqlText::read(text).map_err(invalid)?;
+        let statements = parser.parse_statements().map_err(|error| invalid(error.to_string()))?;
         let [Statement::Query(query)] = statements.as_slice() else {
             return Err(invalid("expected exactly one query (SELECT ... or WITH ... SELECT ...)".to_owned()));
         };
@@ -46,35 +43,14 @@ impl Model {
             }
             inputs.insert(reference.parse().map_err(|error| invalid(format!("{error}")))?);
         }
-        render(file, text, NaiveDate::MIN)?;
-        Ok(Self { file: file.to_owned(), text: text.to_owned(), inputs: inputs.into_iter().collect() })
+        Ok(Self { file: file.to_owned(), text: text.to_owned(), inputs: inputs.into_iter().collect(), sql })
     }
 
     /// The query with the run's date in its place, without trailing semicolon.
-    ///
-    /// # Errors
-    /// None beyond those of [`Model::parse`].
-    pub fn render(&self, as_of: NaiveDate) -> Result<String, DefinitionError> {
-        render(&self.file, &self.text, as_of)
+    #[must_use]
+    pub fn render(&self, as_of: NaiveDate) -> String {
+        self.sql.at(as_of)
     }
-}
-
-/// SQL with the run's date in its place, without semicolons; an error if it has another parameter.
-pub(crate) fn render(file: &str, text: &str, as_of: NaiveDate) -> Result<String, DefinitionError> {
-    let invalid = |message: String| DefinitionError::Sql { file: file.to_owned(), message };
-    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().map_err(|error| invalid(error.to_string()))?;
-    let mut sql = String::with_capacity(text.len() + 32);
-    for token in tokens {
-        match token {
-            Token::Placeholder(name) if name == AS_OF => sql.push_str(&format!("DATE '{as_of}'")),
-            Token::Placeholder(name) => {
-                return Err(invalid(format!("{name} is not a parameter: the only one is {AS_OF}, the run's date")));
-            }
-            Token::SemiColon | Token::EOF => {}
-            other => sql.push_str(&other.to_string()),
-        }
-    }
-    Ok(sql)
 }
 
 /// Collects what a query reads and what it defines itself.
@@ -134,10 +110,7 @@ mod tests {
     fn the_date_is_put_in_but_not_into_texts_or_comments() {
         let model = Model::parse("x.sql", "SELECT '$as_of' AS a, $as_of AS b -- $as_of\nFROM silver.users;").unwrap();
         let date = NaiveDate::from_ymd_opt(2025, 6, 30).unwrap();
-        assert_eq!(
-            model.render(date).unwrap(),
-            "SELECT '$as_of' AS a, DATE '2025-06-30' AS b -- $as_of\nFROM silver.users"
-        );
+        assert_eq!(model.render(date), "SELECT '$as_of' AS a, DATE '2025-06-30' AS b -- $as_of\nFROM silver.users");
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Serialize for ColumnType {
 }
 
 /// A column of a published table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// The column's name.
     pub name: String,
@@ -200,7 +200,7 @@ impl Column {
 }
 
 /// What a table looks like to its readers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSchema {
     /// The table's name.
     pub name: TableName,

@@ -1,6 +1,8 @@
 //! Reading TOML so that every mistake is answered with file, line and the nearest known key.
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
 
 use crate::error::{DefinitionError, nearest};
 
@@ -9,11 +11,38 @@ use crate::error::{DefinitionError, nearest};
 /// # Errors
 /// If the text is not TOML, or not that of a `T`.
 pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, DefinitionError> {
-    toml::from_str(text).map_err(|error| {
-        let (line, column) = position(text, error.span().map_or(0, |span| span.start));
-        let nearest = nearest_expected(error.message());
-        DefinitionError::Toml { file: file.to_owned(), line, column, message: with_key(error), nearest }
-    })
+    Document::parse(file, text)?.read()
+}
+
+/// A file that is TOML, parsed once for all that is read of it.
+pub(crate) struct Document<'a> {
+    /// What messages call it.
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+    root: Spanned<DeTable<'a>>,
+}
+
+impl<'a> Document<'a> {
+    /// # Errors
+    /// If the text is not TOML.
+    pub(crate) fn parse(file: &'a str, text: &'a str) -> Result<Self, DefinitionError> {
+        let root = DeTable::parse(text).map_err(|error| wrong(file, text, error))?;
+        Ok(Self { file, text, root })
+    }
+
+    /// The file as a `T`.
+    ///
+    /// # Errors
+    /// If it is not that of a `T`.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, DefinitionError> {
+        T::deserialize(Deserializer::from(self.root.clone())).map_err(|error| wrong(self.file, self.text, error))
+    }
+}
+
+fn wrong(file: &str, text: &str, error: toml::de::Error) -> DefinitionError {
+    let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+    let nearest = nearest_expected(error.message());
+    DefinitionError::Toml { file: file.to_owned(), line, column, message: with_key(error), nearest }
 }
 
 /// Line and column, from 1, of a byte of `text`.
@@ -26,7 +55,7 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
 
 /// Where a key of the file's own stands: file, line and column; `None` if the file does not have it.
 pub(crate) fn place_of(file: &str, text: &str, key: &str) -> Option<String> {
-    let table = toml::de::DeTable::parse(text).ok()?;
+    let table = DeTable::parse(text).ok()?;
     let (key, _) = table.get_ref().iter().find(|(known, _)| known.get_ref() == key)?;
     let (line, column) = position(text, key.span().start);
     Some(format!("{file}:{line}:{column}"))

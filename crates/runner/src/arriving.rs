@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use medallion_bronze::{
-    BronzeError, ExportContent, FoundExport, IngestOptions, Ingested, NotTaken, ReadFile, ingest, read_export,
+    BronzeError, ExportContent, ExportHash, FoundExport, IngestOptions, Ingested, NotTaken, ReadFile, hash_export,
+    ingest, read_export,
 };
 use medallion_lake::{Lake, LedgerEntry, LedgerEvent, LedgerFile, PublishedTable};
 use medallion_pipeline::{Column, Mode, SourceTable};
@@ -95,24 +96,25 @@ impl Arriving<'_> {
     }
 
     fn add(&self, staged: &mut StagedSource<'_>, export: &FoundExport) -> Result<(), Cause> {
-        let likely_known = staged.batches.are_stamped(&export.files);
-        let content = read_export(staged.source, export, &self.options.limits, likely_known)?;
-        let hashes = content.files.iter().map(|file| file.hash.as_str());
-        match staged.batches.decide(staged.mode(), content.export_date, &content.hash, hashes) {
-            Decision::Known => {}
-            Decision::Dated(newer) => {
-                staged.warn_of_repetition(&content, &newer);
-                staged.batches.set(newer.clone());
-                staged.dated.push(newer);
+        let limits = &self.options.limits;
+        if staged.batches.are_stamped(&export.files) {
+            let hashed = hash_export(staged.source, export, limits)?;
+            let decision = staged.decide(&hashed);
+            if !matches!(decision, Decision::Take(_)) {
+                staged.know(hashed, decision);
+                return Ok(());
             }
-            Decision::Take(batch) => self.take(staged, &content, batch)?,
         }
-        staged.delivered = true;
-        staged.done.extend(content.files);
+        let content = read_export(staged.source, export, limits)?;
+        let decision = staged.decide(&content.hashed);
+        if let Decision::Take(batch) = &decision {
+            self.take(staged, &content, batch)?;
+        }
+        staged.know(content.hashed, decision);
         Ok(())
     }
 
-    fn take(&self, staged: &mut StagedSource<'_>, content: &ExportContent, batch: BatchId) -> Result<(), Cause> {
+    fn take(&self, staged: &mut StagedSource<'_>, content: &ExportContent, batch: &BatchId) -> Result<(), Cause> {
         let (source, folder) = (staged.source, batch.to_string());
         // What a run that crashed here left behind.
         self.lake.discard(&source.name, &folder)?;
@@ -137,8 +139,8 @@ impl Arriving<'_> {
         }
         let columns = &ingested.staged.files().schema.columns;
         staged.extra = columns[source.schema.columns.len()..].to_vec();
-        staged.batches.add(&batch, staged.mode(), Some(ingested.files.iter().map(|file| file.records).sum()));
-        staged.new.push((batch, ingested));
+        staged.batches.add(batch, staged.mode(), Some(ingested.files.iter().map(|file| file.records).sum()));
+        staged.new.push((batch.clone(), ingested));
         Ok(())
     }
 }
@@ -149,13 +151,30 @@ impl StagedSource<'_> {
         self.source.source.mode
     }
 
+    /// What to do with an export.
+    fn decide(&self, export: &ExportHash) -> Decision {
+        let hashes = export.files.iter().map(|file| file.hash.as_str());
+        self.batches.decide(self.mode(), export.export_date, &export.hash, hashes)
+    }
+
+    /// Notes an export whose content is in bronze by now.
+    fn know(&mut self, export: ExportHash, decision: Decision) {
+        if let Decision::Dated(newer) = decision {
+            self.warn_of_repetition(&export, &newer);
+            self.batches.set(newer.clone());
+            self.dated.push(newer);
+        }
+        self.delivered = true;
+        self.done.extend(export.files);
+    }
+
     /// Increments that are the same to the last byte are rarely meant twice, but may be: a value that went back to what
     /// it was. Those without records say nothing either way.
-    fn warn_of_repetition(&mut self, content: &ExportContent, known: &Content) {
+    fn warn_of_repetition(&mut self, export: &ExportHash, known: &Content) {
         if self.mode() == Mode::Snapshot || known.records == Some(0) {
             return;
         }
-        let names: Vec<&str> = content.files.iter().map(|read| read.file.name.as_str()).collect();
+        let names: Vec<&str> = export.files.iter().map(|read| read.file.name.as_str()).collect();
         let (names, date) = (names.join(", "), known.place.0);
         self.warnings
             .push(format!("{names} is byte for byte the increment of {date}, which counts once, at that date"));

@@ -1,5 +1,6 @@
 //! The bronze step of a run: take in what is new, find out what is current.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -70,6 +71,8 @@ pub(crate) struct BronzeStep {
     pub batches: BTreeMap<TableName, Batches>,
     /// When the work on each source began.
     pub began: BTreeMap<TableName, Instant>,
+    /// Whether the lake remembers the bronze tables as they are now.
+    pub is_remembered: bool,
 }
 
 /// Where a customer's files arrive.
@@ -108,7 +111,7 @@ pub(crate) async fn take_in(
     interrupt: &Interrupt,
     step: &mut BronzeStep,
 ) -> Result<(), Cause> {
-    let published = published(lake, &wanted.sources).await?;
+    let (published, is_remembered) = published(lake, &wanted.sources).await?;
     let ledger = lake.ledger()?;
     let discovery = wanted.discover(drop, options)?;
     let (mut staged, cause) = stage_all(lake, &wanted.sources, &discovery, &published, &ledger, options);
@@ -126,6 +129,7 @@ pub(crate) async fn take_in(
         lake.append_to_ledger(&entries)?;
     }
     commit_all(lake, &staged, options).await?;
+    step.is_remembered = is_remembered && staged.iter().all(|source| source.exists && source.new.is_empty());
     for source in staged {
         let before = published.get(&source.source.name).and_then(Option::as_ref);
         step.add(source, before);
@@ -144,7 +148,7 @@ pub(crate) async fn look(
     step: &mut BronzeStep,
 ) -> Result<(), Cause> {
     let (published, ledger) = match lake {
-        Some(lake) => (published(lake, &wanted.sources).await?, lake.ledger()?),
+        Some(lake) => (published(lake, &wanted.sources).await?.0, lake.ledger()?),
         None => (Published::new(), Vec::new()),
     };
     let discovery = wanted.discover(drop, options)?;
@@ -160,15 +164,35 @@ pub(crate) async fn look(
 
 pub(crate) type Published = BTreeMap<TableName, Option<PublishedTable>>;
 
-pub(crate) async fn published(lake: &Lake, sources: &[&SourceTable]) -> Result<Published, Cause> {
+/// The bronze tables of sources, and whether all of them are as the lake remembers them. The logs of others are read.
+pub(crate) async fn published(lake: &Lake, sources: &[&SourceTable]) -> Result<(Published, bool), Cause> {
+    let remembered = lake.remembered();
+    let (mut published, mut forgotten) = (Published::new(), Vec::new());
+    for source in sources {
+        match remembered.published(lake, &source.name)? {
+            Some(table) => drop(published.insert(source.name.clone(), Some(table))),
+            None => forgotten.push(source.name.clone()),
+        }
+    }
+    let is_remembered = forgotten.is_empty();
     // Reading a log is computing; tasks of their own use all threads.
-    let reads = sources.iter().map(|source| async {
-        let (lake, name) = (lake.clone(), source.name.clone());
-        let read = tokio::spawn(async move { lake.published(&name, None).await });
-        let failed = |error: JoinError| Cause::Worker { table: source.name.to_string(), message: error.to_string() };
-        Ok((source.name.clone(), read.await.map_err(failed)??))
+    let reads = forgotten.into_iter().map(|name| async {
+        let read = tokio::spawn({
+            let (lake, name) = (lake.clone(), name.clone());
+            async move { lake.published(&name, None).await }
+        });
+        let failed = |error: JoinError| Cause::Worker { table: name.to_string(), message: error.to_string() };
+        let table = read.await.map_err(failed)??;
+        Ok((name, table))
     });
-    all(reads).await.map(|tables| tables.into_iter().collect())
+    published.extend(all(reads).await?);
+    Ok((published, is_remembered))
+}
+
+/// Sees to it that the next run need not read the logs of bronze.
+pub(crate) async fn remember(lake: &Lake, sources: &[&SourceTable]) -> Result<(), Cause> {
+    let (published, is_remembered) = published(lake, sources).await?;
+    if is_remembered { Ok(()) } else { Ok(lake.remember(published.values().flatten())?) }
 }
 
 /// Works on several tables at the same time. After a failure the others still come to their end, so that nothing goes on
@@ -209,17 +233,23 @@ fn stage_all<'a>(
     options: &IngestOptions,
 ) -> (Vec<StagedSource<'a>>, Option<Cause>) {
     let arriving = Arriving { lake, options };
-    let results: Vec<(StagedSource<'a>, Option<Cause>)> = sources
-        .par_iter()
-        .map(|source| {
-            let before = published.get(&source.name).and_then(Option::as_ref);
-            let exports = discovery.exports.get(&source.name.table).map(Vec::as_slice).unwrap_or_default();
-            arriving.stage(source, exports, before, ledger)
-        })
-        .collect();
+    let exports = |source: &SourceTable| discovery.exports.get(&source.name.table).map_or(&[][..], Vec::as_slice);
+    let bytes = |source: &SourceTable| {
+        let files = exports(source).iter().flat_map(|export| &export.files);
+        files.map(|file| file.stamp.size).sum::<u64>()
+    };
+    // The largest first: nobody should wait for one that was begun last.
+    let mut in_order: Vec<(usize, &'a SourceTable)> = sources.iter().copied().enumerate().collect();
+    in_order.sort_by_key(|(_, source)| Reverse(bytes(source)));
+    let stage = |(place, source): (usize, &'a SourceTable)| {
+        let before = published.get(&source.name).and_then(Option::as_ref);
+        (place, arriving.stage(source, exports(source), before, ledger))
+    };
+    let mut results: Vec<_> = in_order.into_iter().par_bridge().map(stage).collect();
+    results.sort_by_key(|(place, _)| *place);
     let mut staged = Vec::with_capacity(results.len());
     let mut first_cause = None;
-    for (source, cause) in results {
+    for (_, (source, cause)) in results {
         staged.push(source);
         first_cause = first_cause.or(cause);
     }
@@ -273,14 +303,14 @@ async fn commit(lake: &Lake, source: &StagedSource<'_>, options: &IngestOptions)
 }
 
 /// Takes rows of old exports out of bronze once a run has published: the ledger keeps their hashes. The batches of
-/// `stay` are not among them.
+/// `stay` are not among them. Says whether there were any.
 pub(crate) async fn retire(
     lake: &Lake,
     sources: impl Iterator<Item = &SourceTable>,
     batches: &BTreeMap<TableName, Batches>,
     stay: &BTreeSet<String>,
     options: &IngestOptions,
-) -> Result<(), Cause> {
+) -> Result<bool, Cause> {
     let mut entries = Vec::new();
     let mut surplus: BTreeMap<&TableName, BTreeSet<String>> = BTreeMap::new();
     // Increments are never retired: the tables are built from all of them.
@@ -294,7 +324,7 @@ pub(crate) async fn retire(
         }
     }
     if surplus.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     lake.append_to_ledger(&entries)?;
     let info = CommitInfo { run_id: options.run_id.clone(), ..CommitInfo::default() };
@@ -303,7 +333,7 @@ pub(crate) async fn retire(
     for (table, folders) in &surplus {
         lake.retire(table, folders, &info).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 impl BronzeStep {

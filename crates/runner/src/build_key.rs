@@ -31,7 +31,7 @@ pub(crate) fn build_key(
     if table.name.layer == Layer::Gold {
         hasher.add(&medallion_gold::query(pipeline, table, &options)?);
     } else if let Some(model) = &table.model {
-        hasher.add(&model.render(options.as_of)?);
+        hasher.add(&model.render(options.as_of));
     }
     for (name, fingerprint) in inputs {
         hasher.add(&name.to_string());
@@ -63,8 +63,7 @@ pub(crate) fn definition_key(pipeline: &Pipeline, table: &Table) -> Result<Strin
 pub(crate) fn pipeline_key(pipeline: &Pipeline) -> String {
     let mut hasher = Hasher(blake3::Hasher::new());
     hasher.add(PROGRAM);
-    // What is read from files prints in one way, whatever it was read from.
-    hasher.add(&format!("{pipeline:?}"));
+    hasher.add(&pipeline.hash);
     hasher.0.finalize().to_hex().to_string()
 }
 

@@ -189,7 +189,7 @@ impl Builder {
         }
         for table in self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)) {
             if let Some(model) = &table.model {
-                let sql = model.render(self.gold.as_of)?;
+                let sql = model.render(self.gold.as_of);
                 self.session.check_table(&sql, &medallion_gold::model_schema(table)).await?;
             }
             if table.name.layer == Layer::Gold {
@@ -398,7 +398,7 @@ impl Builder {
             let message = "it has no SQL".to_owned();
             return Err(Cause::Worker { table: table.name.to_string(), message });
         };
-        let sql = model.render(self.gold.as_of)?;
+        let sql = model.render(self.gold.as_of);
         Ok(format!("SELECT *, '{}' AS {RUN_ID} FROM ({sql}\n)", self.gold.run_id))
     }
 }

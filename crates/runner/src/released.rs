@@ -33,7 +33,7 @@ pub(crate) async fn keep_released(
     }
     let needed = scope.needed(pipeline);
     let (Some(lake), Some(last), false) = (lake, last, needed.is_empty()) else { return Ok(()) };
-    let (published, ledger) = (published(lake, &needed).await?, lake.ledger()?);
+    let (published, ledger) = (published(lake, &needed).await?.0, lake.ledger()?);
     for source in needed {
         let before = published.get(&source.name).and_then(Option::as_ref);
         let (batches, counting) = as_released(source, before, &ledger, last)?;

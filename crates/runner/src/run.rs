@@ -217,9 +217,12 @@ impl Run {
         results.publish_started = Some(publishing.duration_since(self.started).as_secs_f64());
         let published = self.publish_built(&builder, last.as_deref(), &current, &built).await?;
         results.release = published.as_ref().map(|release| release.release);
-        self.retire(&builder, &step, published.as_ref().or(last.as_deref()), &built).await;
+        self.retire(&builder, &mut step, published.as_ref().or(last.as_deref()), &built).await;
         self.put_away(step.done.into_values().flatten().collect());
         results.publish_seconds = publishing.elapsed().as_secs_f64();
+        if !step.is_remembered {
+            self.remember(&builder).await;
+        }
         if let Some(release) = published {
             lake.write_checkpoints(&release).await;
         }
@@ -246,13 +249,25 @@ impl Run {
     }
 
     /// Rows of exports that nothing needs any more leave bronze. Of sources whose tables were not built, all may be needed.
-    async fn retire(&self, builder: &Builder, step: &BronzeStep, release: Option<&Release>, built: &[Built]) {
+    async fn retire(&self, builder: &Builder, step: &mut BronzeStep, release: Option<&Release>, built: &[Built]) {
         let pipeline = &self.options.pipeline;
         let told = built.iter().filter_map(|built| Some((&built.name, built.history.as_ref()?)));
         let stay = builder.histories.unpublished(pipeline, release, told);
         let moved = pipeline.sources.values().filter(|source| builder.scope.moves(&source.name));
-        if let Err(cause) = bronze::retire(&builder.lake, moved, &step.batches, &stay, &self.ingest()).await {
-            self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
+        match bronze::retire(&builder.lake, moved, &step.batches, &stay, &self.ingest()).await {
+            Ok(retired) => step.is_remembered &= !retired,
+            Err(cause) => {
+                step.is_remembered = false;
+                self.teller().tell(format!("old batches stay in bronze until the next run: {cause}"));
+            }
+        }
+    }
+
+    /// Spares the next run reading the logs of bronze.
+    async fn remember(&self, builder: &Builder) {
+        let sources = builder.scope.sources(&self.options.pipeline);
+        if let Err(cause) = bronze::remember(&builder.lake, &sources).await {
+            self.teller().tell(format!("the next run will have to read the logs of bronze again: {cause}"));
         }
     }
 

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use medallion_pipeline::TableName;
 use medallion_pipeline::audit::{Check, DataTest};
-use medallion_pipeline::{DefinitionError, TableName};
 
 use crate::error::{SqlError, Subject};
 use crate::session::SqlSession;
@@ -87,7 +87,7 @@ impl SqlSession {
     /// If one cannot be planned, with its name.
     pub async fn check_audit(&self, tests: &[DataTest], as_of: NaiveDate) -> Result<(), SqlError> {
         for test in tests {
-            if let Some(query) = sql::failing_rows(test, as_of).map_err(|error| unrendered(test, &error))? {
+            if let Some(query) = sql::failing_rows(test, as_of) {
                 let planned = self.plan(&query, subject(test), false).await;
                 planned.map_err(|error| if is_query(test) { error } else { error.without_position() })?;
             }
@@ -115,8 +115,8 @@ impl SqlSession {
     /// One pass over the query's rows: all are counted, the first are kept.
     async fn run_query(&self, tests: &[DataTest], index: usize, options: &AuditOptions) -> Result<Counted, SqlError> {
         let test = &tests[index];
-        let query = sql::failing_rows(test, options.as_of).map_err(|error| unrendered(test, &error))?;
-        let (failing, sample) = self.sample(&query.unwrap_or_default(), subject(test)).await?;
+        let query = sql::failing_rows(test, options.as_of).unwrap_or_default();
+        let (failing, sample) = self.sample(&query, subject(test)).await?;
         Ok(Counted { sample: Some(sample), ..Counted::new(index, failing) })
     }
 
@@ -127,13 +127,9 @@ impl SqlSession {
         members: &[usize],
         options: &AuditOptions,
     ) -> Result<Vec<Counted>, SqlError> {
-        let mut counts = Vec::with_capacity(members.len());
-        for index in members {
-            let test = &tests[*index];
-            counts.push(sql::row_count_of(test, options.as_of).map_err(|error| unrendered(test, &error))?);
-        }
         let Some(table) = members.first().and_then(|index| tests[*index].table.as_ref()) else { return Ok(Vec::new()) };
-        let columns: Vec<String> = counts.iter().enumerate().map(|(n, count)| format!("{count} AS n{n}")).collect();
+        let counts = members.iter().map(|index| sql::row_count_of(&tests[*index], options.as_of));
+        let columns: Vec<String> = counts.enumerate().map(|(n, count)| format!("{count} AS n{n}")).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), sql::table(table));
         let rows = self.numbers(&query, Subject::Tests(format!("tests of {table}"))).await?;
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();
@@ -162,25 +158,20 @@ impl SqlSession {
         orphans: &Orphans,
         options: &AuditOptions,
     ) -> Result<Vec<Counted>, SqlError> {
-        let first = &tests[orphans.members[0].test];
-        let failed = |error: DefinitionError| unrendered(first, &error);
         let subject = || Subject::Tests(format!("relationships to {}", orphans.table));
         let is_small = self.can_hold(options.rows.get(&orphans.table).copied().unwrap_or(u64::MAX));
         let keys = if is_small { self.key_set(&orphans.keys(), subject()).await? } else { None };
         let rows = match keys {
             Some(keys) => {
                 let (keys, mut rows) = (Arc::new(keys), Vec::new());
-                let sources = orphans.plain_sources(tests, options.as_of).map_err(failed)?;
+                let sources = orphans.plain_sources(tests, options.as_of);
                 for (number, (query, are_dates)) in sources.into_iter().enumerate() {
                     let missing = self.missing(&query, are_dates, Arc::clone(&keys), subject()).await?;
                     rows.push(vec![number as u64, missing.rows, missing.outside]);
                 }
                 rows
             }
-            None => {
-                let query = orphans.query(tests, options.as_of).map_err(failed)?;
-                self.numbers(&query, subject()).await?
-            }
+            None => self.numbers(&orphans.query(tests, options.as_of), subject()).await?,
         };
         Ok(orphans.members.iter().map(|member| Counted::new(member.test, member.failing(&rows))).collect())
     }
@@ -191,7 +182,7 @@ impl SqlSession {
             return Ok(Finding { failing, problem: String::new(), sample: None, seconds });
         }
         if sample.is_none()
-            && let Some(query) = sql::failing_rows(test, options.as_of).map_err(|error| unrendered(test, &error))?
+            && let Some(query) = sql::failing_rows(test, options.as_of)
         {
             let started = Instant::now();
             let query = format!("{query}\nLIMIT {MAX_SAMPLED}");
@@ -212,8 +203,4 @@ fn subject(test: &DataTest) -> Subject {
 
 fn is_query(test: &DataTest) -> bool {
     matches!(test.check, Check::Query(_))
-}
-
-fn unrendered(test: &DataTest, error: &DefinitionError) -> SqlError {
-    SqlError::Plan { subject: subject(test), position: None, message: error.to_string() }
 }

@@ -75,7 +75,7 @@ impl Lake {
         Ok(self.entries(&log)?.iter().filter_map(version).max())
     }
 
-    fn log_entry(&self, table: &TableName, version: u64) -> Result<PathBuf, LakeError> {
+    pub(crate) fn log_entry(&self, table: &TableName, version: u64) -> Result<PathBuf, LakeError> {
         Ok(self.table_folder(table)?.join(LOG_FOLDER).join(format!("{version:020}.json")))
     }
 }

@@ -150,9 +150,9 @@ async fn a_version_without_release_stays_if_it_is_the_last() {
 #[tokio::test]
 async fn releases_may_share_versions_and_old_contents() {
     let (_folder, lake, gold) = released(3).await;
-    let old = lake.published(&gold.name, Some(0)).await.unwrap().unwrap();
+    let old = lake.content_at(&gold.name, 0).await.unwrap();
     let info = CommitInfo { run_id: "run-4".to_owned(), ..CommitInfo::default() };
-    let version = lake.commit(&old.restaged(), CommitMode::Overwrite, &info).await.unwrap();
+    let version = lake.commit(&old, CommitMode::Overwrite, &info).await.unwrap();
     for number in [4, 5] {
         release(&lake, number, &[(&gold, ReleasedTable::new(version, 2, Default::default()))]);
     }

@@ -4,19 +4,16 @@ use std::ops::ControlFlow;
 
 use chrono::NaiveDate;
 use sqlparser::ast::{Expr, Query, Visit, Visitor};
-use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use crate::error::{DefinitionError, nearest};
-use crate::model;
 use crate::schema::Column;
+use crate::sql_text::SqlText;
 
 /// A SQL expression over one row that is true, false or NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    place: String,
-    text: String,
+    sql: SqlText,
     /// The columns it uses, in the order of the table.
     pub columns: Vec<String>,
 }
@@ -29,8 +26,7 @@ impl Condition {
     /// `$as_of`.
     pub(crate) fn parse(place: &str, key: &str, text: &str, columns: &[Column]) -> Result<Self, DefinitionError> {
         let invalid = |message: String| DefinitionError::Sql { file: place.to_owned(), message };
-        let mut parser =
-            Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|e| invalid(format!("{key}: {e}")))?;
+        let (sql, mut parser) = SqlText::read(text.trim()).map_err(|error| invalid(format!("{key}: {error}")))?;
         let expression = parser.parse_expr().map_err(|error| invalid(format!("{key}: {error}")))?;
         let rest = parser.next_token();
         if rest.token != Token::EOF {
@@ -49,18 +45,15 @@ impl Condition {
                 nearest: nearest(unknown, names),
             });
         }
-        model::render(place, text, NaiveDate::MIN)?;
         let used = columns.iter().filter(|column| used.names.contains(&column.name));
         let columns = used.map(|column| column.name.clone()).collect();
-        Ok(Self { place: place.to_owned(), text: text.trim().to_owned(), columns })
+        Ok(Self { sql, columns })
     }
 
     /// The expression with the run's date in its place.
-    ///
-    /// # Errors
-    /// None beyond those of the definition's own check.
-    pub fn render(&self, as_of: NaiveDate) -> Result<String, DefinitionError> {
-        model::render(&self.place, &self.text, as_of)
+    #[must_use]
+    pub fn render(&self, as_of: NaiveDate) -> String {
+        self.sql.at(as_of)
     }
 }
 

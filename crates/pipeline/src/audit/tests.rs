@@ -178,7 +178,7 @@ fn each_kind_is_read() {
     let Check::Expression(condition) = &own[5].check else { panic!() };
     assert_eq!(condition.columns, ["status", "seen"]);
     let day = chrono::NaiveDate::from_ymd_opt(2025, 6, 30).unwrap();
-    assert_eq!(condition.render(day).unwrap(), "CAST(seen AS DATE) <= DATE '2025-06-30' AND status <> '$as_of'");
+    assert_eq!(condition.render(day), "CAST(seen AS DATE) <= DATE '2025-06-30' AND status <> '$as_of'");
     let Check::RowCount(count) = &own[4].check else { panic!() };
     let ratio = Ratio { to: RatioTo::LastRelease, min: Some(0.5), max: None };
     assert_eq!(*count, RowCount { min: Some(1), max: Some(10), ratio: Some(ratio) });

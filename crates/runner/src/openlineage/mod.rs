@@ -51,7 +51,7 @@ impl Lineage {
             text.push_str(&event.to_string());
             text.push('\n');
         }
-        lake.write_run_file(run_id, FILE, text.as_bytes()).map(drop).map_err(|error| error.to_string())
+        lake.write_run_report(run_id, FILE, text.as_bytes()).map(drop).map_err(|error| error.to_string())
     }
 }
 

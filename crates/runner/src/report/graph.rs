@@ -139,8 +139,9 @@ fn columns<'a>(pipeline: &'a Pipeline, inputs: &Inputs<'a>) -> Vec<Column<'a>> {
         let label = if step == 0 { layer.to_string() } else { format!("{layer}, step {}", step + 1) };
         columns.push(Column { label, tables, x: 0.0, width: 0.0 });
     }
+    let neighbours = neighbours(inputs);
     for _ in 0..SWEEPS {
-        arrange(&mut columns, inputs);
+        arrange(&mut columns, &neighbours);
     }
     let mut x = 1.0;
     for column in &mut columns {
@@ -154,9 +155,20 @@ fn columns<'a>(pipeline: &'a Pipeline, inputs: &Inputs<'a>) -> Vec<Column<'a>> {
     columns
 }
 
+/// What each table is built from and what is built from it.
+fn neighbours<'a>(inputs: &Inputs<'a>) -> Inputs<'a> {
+    let mut neighbours = inputs.clone();
+    for (table, inputs) in inputs {
+        for input in inputs {
+            neighbours.entry(input).or_default().push(table);
+        }
+    }
+    neighbours
+}
+
 /// Puts the tables of each column in the order of the middle of their neighbours.
 #[allow(clippy::cast_precision_loss)]
-fn arrange(columns: &mut [Column<'_>], inputs: &Inputs<'_>) {
+fn arrange(columns: &mut [Column<'_>], neighbours: &Inputs<'_>) {
     for place in 0..columns.len() {
         let middles: BTreeMap<&TableName, f64> = columns
             .iter()
@@ -166,9 +178,8 @@ fn arrange(columns: &mut [Column<'_>], inputs: &Inputs<'_>) {
             })
             .collect();
         let middle = |table: &TableName| {
-            let before = inputs.get(table).into_iter().flatten().copied();
-            let after = inputs.iter().filter(|(_, inputs)| inputs.contains(&table)).map(|(name, _)| *name);
-            let near: Vec<f64> = before.chain(after).filter_map(|name| middles.get(name)).copied().collect();
+            let near = neighbours.get(table).into_iter().flatten().filter_map(|name| middles.get(name));
+            let near: Vec<f64> = near.copied().collect();
             if near.is_empty() {
                 middles.get(table).copied().unwrap_or(0.5)
             } else {

@@ -56,7 +56,7 @@ pub(crate) fn write(
         runs: &past::last_runs(lake, results),
     };
     let text = page.render().into_string();
-    lake.write_run_file(&results.run_id, FILE, text.as_bytes()).map(drop).map_err(|error| error.to_string())
+    lake.write_run_report(&results.run_id, FILE, text.as_bytes()).map(drop).map_err(|error| error.to_string())
 }
 
 /// A whole page.

@@ -51,9 +51,12 @@ pub(super) fn bytes(number: u64) -> String {
 }
 
 /// A coordinate of a picture.
+#[allow(clippy::cast_possible_truncation)]
 pub(super) fn at(place: f64) -> String {
-    let text = format!("{place:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    // A picture has thousands: as whole numbers they are written several times as fast.
+    let tenths = (place * 10.0).round_ties_even() as i64;
+    let (sign, whole, rest) = (if tenths < 0 { "-" } else { "" }, tenths.abs() / 10, tenths.abs() % 10);
+    if rest == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest}") }
 }
 
 /// Text from outside: characters that steer a terminal or turn the direction of writing become visible.
@@ -91,7 +94,7 @@ mod tests {
         assert_eq!(seconds, ["<1 ms", "35 ms", "1.00 s", "3.36 s", "10.0 s", "1 min 0 s", "4 min 12 s", "2 h 5 min"]);
         let sizes = [0, 999, 1000, 123_456, 999_600, 8_900_000_000].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "123 kB", "1.0 MB", "8.9 GB"]);
-        assert_eq!([at(3.0), at(2.25), at(0.04)], ["3", "2.2", "0"]);
+        assert_eq!([3.0, 2.25, 0.04, -0.04, -0.26, 1234.56].map(at), ["3", "2.2", "0", "0", "-0.3", "1234.6"]);
     }
 
     #[test]

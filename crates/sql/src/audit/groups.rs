@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use medallion_pipeline::TableName;
 use medallion_pipeline::audit::{Check, DataTest, Relationship, RelationshipMode};
-use medallion_pipeline::{DefinitionError, TableName};
 
 use super::sql;
 
@@ -110,36 +110,32 @@ impl Orphans {
     }
 
     /// A query for the keys of each source, NULL and the missing day included, and whether they are dates.
-    pub(crate) fn plain_sources(
-        &self,
-        tests: &[DataTest],
-        as_of: NaiveDate,
-    ) -> Result<Vec<(String, bool)>, DefinitionError> {
+    pub(crate) fn plain_sources(&self, tests: &[DataTest], as_of: NaiveDate) -> Vec<(String, bool)> {
         let mut sources = Vec::with_capacity(self.sources.len());
         for index in &self.sources {
             let test = &tests[*index];
             let (Some(relationship), Some(table)) = (relationship(test), &test.table) else { continue };
             let mut query = format!("SELECT {} FROM {}", sql::list(&relationship.columns), sql::table(table));
             if let Some(filter) = &relationship.filter {
-                query = format!("{query} WHERE {}\n", filter.render(as_of)?);
+                query = format!("{query} WHERE {}\n", filter.render(as_of));
             }
             sources.push((query, relationship.mode != RelationshipMode::Key));
         }
-        Ok(sources)
+        sources
     }
 
     /// What leads to the table: a query for the keys of each source, which are numbered in this order.
-    fn sources(&self, tests: &[DataTest], as_of: NaiveDate) -> Result<Vec<String>, DefinitionError> {
+    fn sources(&self, tests: &[DataTest], as_of: NaiveDate) -> Vec<String> {
         let mut sources = Vec::with_capacity(self.sources.len());
         for index in &self.sources {
             let test = &tests[*index];
             let (Some(relationship), Some(table)) = (relationship(test), &test.table) else { continue };
             let columns = relationship.columns.iter().enumerate().map(|(n, own)| format!("{} AS k{n}", sql::name(own)));
             let columns = columns.collect::<Vec<_>>().join(", ");
-            let filter = sql::looked_at(relationship, as_of)?;
+            let filter = sql::looked_at(relationship, as_of);
             sources.push(format!("SELECT {columns} FROM {} WHERE {filter}", sql::table(table)));
         }
-        Ok(sources)
+        sources
     }
 
     /// A query for the keys that can be led to.
@@ -149,9 +145,9 @@ impl Orphans {
 
     /// Gives for each source that has them: its number, rows without counterpart, how many of those are dates beyond the
     /// other table's.
-    pub(crate) fn query(&self, tests: &[DataTest], as_of: NaiveDate) -> Result<String, DefinitionError> {
+    pub(crate) fn query(&self, tests: &[DataTest], as_of: NaiveDate) -> String {
         let keys: Vec<String> = (0..self.columns.len()).map(|n| format!("k{n}")).collect();
-        let sources = self.sources(tests, as_of)?;
+        let sources = self.sources(tests, as_of);
         let numbered =
             sources.iter().enumerate().map(|(n, source)| format!("SELECT {n} AS source, * FROM ({source}\n)"));
         let sources = numbered.collect::<Vec<_>>();
@@ -172,8 +168,8 @@ impl Orphans {
             ),
             _ => ("0", String::new()),
         };
-        Ok(format!(
+        format!(
             "SELECT source, count(*) AS missing, {outside} AS outside FROM ({missing}) AS missing{bounds} GROUP BY source"
-        ))
+        )
     }
 }

@@ -1,10 +1,10 @@
 //! Tests as SQL, and their findings in words.
 
 use chrono::{Days, NaiveDate};
+use medallion_pipeline::TableName;
 use medallion_pipeline::audit::{
     AcceptedValue, Check, DataTest, Ratio, RatioTo, Relationship, RelationshipMode, RowCount,
 };
-use medallion_pipeline::{DefinitionError, TableName};
 
 use super::{AuditOptions, Sample};
 
@@ -29,20 +29,20 @@ pub(crate) fn list(columns: &[String]) -> String {
 }
 
 /// The query for what fails, in a lasting order; `None` where there are no rows to show.
-pub(crate) fn failing_rows(test: &DataTest, as_of: NaiveDate) -> Result<Option<String>, DefinitionError> {
+pub(crate) fn failing_rows(test: &DataTest, as_of: NaiveDate) -> Option<String> {
     let rows = |own: &TableName, columns: &[String], violation: String| {
         let shown = shown(test, columns);
         format!("SELECT {shown} FROM {} WHERE {violation} ORDER BY {shown}", table(own))
     };
-    Ok(match (&test.check, &test.table) {
-        (Check::Query(model), _) => Some(model.render(as_of)?),
+    match (&test.check, &test.table) {
+        (Check::Query(model), _) => Some(model.render(as_of)),
         (Check::RowCount(_), _) | (_, None) => None,
         (Check::NotNull { columns }, Some(own)) => Some(rows(own, columns, without(columns))),
         (Check::AcceptedValues { column, values }, Some(own)) => {
             Some(rows(own, std::slice::from_ref(column), not_among(column, values)))
         }
         (Check::Expression(condition), Some(own)) => {
-            Some(rows(own, &condition.columns, format!("NOT ({}\n)", condition.render(as_of)?)))
+            Some(rows(own, &condition.columns, format!("NOT ({}\n)", condition.render(as_of))))
         }
         (Check::Unique { columns }, Some(own)) => {
             let columns = list(columns);
@@ -55,8 +55,8 @@ pub(crate) fn failing_rows(test: &DataTest, as_of: NaiveDate) -> Result<Option<S
         (Check::Freshness { column, .. }, Some(own)) => {
             Some(format!("SELECT CAST(max({}) AS DATE) AS newest FROM {}", name(column), table(own)))
         }
-        (Check::Relationships(relationship), Some(own)) => Some(orphans(test, own, relationship, as_of)?),
-    })
+        (Check::Relationships(relationship), Some(own)) => Some(orphans(test, own, relationship, as_of)),
+    }
 }
 
 /// What a person finds a failing row by, and what is wrong with it.
@@ -66,12 +66,7 @@ fn shown(test: &DataTest, columns: &[String]) -> String {
     list(&shown)
 }
 
-fn orphans(
-    test: &DataTest,
-    own: &TableName,
-    relationship: &Relationship,
-    as_of: NaiveDate,
-) -> Result<String, DefinitionError> {
+fn orphans(test: &DataTest, own: &TableName, relationship: &Relationship, as_of: NaiveDate) -> String {
     let Relationship { columns, table: other, table_columns, mode, .. } = relationship;
     let pairs = columns.iter().zip(table_columns);
     let pairs = pairs.map(|(own, other)| format!("own.{} = other.{}", name(own), name(other))).collect::<Vec<_>>();
@@ -87,28 +82,28 @@ fn orphans(
         _ => String::new(),
     };
     let shown = shown(test, columns);
-    Ok(format!(
+    format!(
         "SELECT {shown} FROM (SELECT own.* FROM (SELECT * FROM {} WHERE {}{beyond}) AS own LEFT ANTI JOIN {} AS other \
          ON {}) ORDER BY {}, {shown}",
         table(own),
-        looked_at(relationship, as_of)?,
+        looked_at(relationship, as_of),
         table(other),
         pairs.join(" AND "),
         list(columns),
-    ))
+    )
 }
 
 /// Which rows a relationship looks at.
-pub(crate) fn looked_at(relationship: &Relationship, as_of: NaiveDate) -> Result<String, DefinitionError> {
+pub(crate) fn looked_at(relationship: &Relationship, as_of: NaiveDate) -> String {
     let mut all: Vec<String> =
         relationship.columns.iter().map(|column| format!("{} IS NOT NULL", name(column))).collect();
     if relationship.mode != RelationshipMode::Key {
         all.extend(relationship.columns.iter().map(|column| format!("{} <> {MISSING_DAY}", name(column))));
     }
     if let Some(filter) = &relationship.filter {
-        all.push(format!("({}\n)", filter.render(as_of)?));
+        all.push(format!("({}\n)", filter.render(as_of)));
     }
-    Ok(all.join(" AND "))
+    all.join(" AND ")
 }
 
 /// First and last date of a column.
@@ -137,18 +132,18 @@ pub(crate) fn count_repeated(test: &DataTest) -> String {
 }
 
 /// An aggregate over a table: how many of its rows fail the test.
-pub(crate) fn row_count_of(test: &DataTest, as_of: NaiveDate) -> Result<String, DefinitionError> {
+pub(crate) fn row_count_of(test: &DataTest, as_of: NaiveDate) -> String {
     let count = |violation: String| format!("count(*) FILTER (WHERE {violation})");
-    Ok(match &test.check {
+    match &test.check {
         Check::NotNull { columns } => count(without(columns)),
         Check::AcceptedValues { column, values } => count(not_among(column, values)),
-        Check::Expression(condition) => count(format!("NOT ({}\n)", condition.render(as_of)?)),
+        Check::Expression(condition) => count(format!("NOT ({}\n)", condition.render(as_of))),
         Check::Freshness { column, max_age_days } => {
             let oldest = oldest(as_of, *max_age_days);
             format!("CASE WHEN max({}) >= DATE '{oldest}' THEN 0 ELSE 1 END", name(column))
         }
         Check::Unique { .. } | Check::Relationships(_) | Check::RowCount(_) | Check::Query(_) => "0".to_owned(),
-    })
+    }
 }
 
 fn oldest(as_of: NaiveDate, max_age_days: u32) -> NaiveDate {
