@@ -1,28 +1,50 @@
 //! Patterns of file names.
 
-use globset::GlobBuilder;
-use regex_automata::meta::Regex;
-use regex_automata::util::syntax;
+use globset::{GlobBuilder, GlobMatcher};
 
 /// A glob over the names of files, in which upper and lower case are the same.
 #[derive(Debug)]
-pub(crate) struct NamePattern(Regex);
+pub(crate) enum NamePattern {
+    /// The texts between the stars, in lower case, of a glob that has nothing else.
+    Stars(Vec<String>),
+    /// Any other.
+    Glob(GlobMatcher),
+}
 
 impl NamePattern {
     /// `None` if it is not a glob, which the pipeline and the customer's file are checked for.
     pub(crate) fn new(glob: &str) -> Option<Self> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*');
+        if glob.chars().all(is_plain) {
+            // Compiling the matchers of a pipeline takes longer than all else that is done about a drop folder.
+            return Some(Self::Stars(glob.to_ascii_lowercase().split('*').map(str::to_owned).collect()));
+        }
         let glob = GlobBuilder::new(glob).case_insensitive(true).build().ok()?;
-        let syntax = syntax::Config::new().utf8(false).dot_matches_new_line(true);
-        // A folder has a few dozen names: compiling the tables that make long texts fast, as the glob's own matcher does,
-        // would take longer than all else that is done about a file which is known.
-        let config = Regex::config().utf8_empty(false).dfa(false).onepass(false).hybrid(false);
-        Some(Self(Regex::builder().syntax(syntax).configure(config).build(glob.regex()).ok()?))
+        Some(Self::Glob(glob.compile_matcher()))
     }
 
     /// Whether a name is one of those meant.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        self.0.is_match(name)
+        match self {
+            Self::Stars(texts) => has_in_order(&name.to_ascii_lowercase(), texts),
+            Self::Glob(glob) => glob.is_match(name),
+        }
     }
+}
+
+/// Whether a name begins with the first text, ends with the last and has the others in between, one after another.
+fn has_in_order(name: &str, texts: &[String]) -> bool {
+    let [first, between @ .., last] = texts else { return texts.iter().any(|text| text == name) };
+    let Some(mut rest) = name.strip_prefix(first.as_str()).and_then(|rest| rest.strip_suffix(last.as_str())) else {
+        return false;
+    };
+    between.iter().all(|text| match rest.find(text.as_str()) {
+        Some(at) => {
+            rest = &rest[at + text.len()..];
+            true
+        }
+        None => false,
+    })
 }
 
 #[cfg(test)]
@@ -44,6 +66,12 @@ mod tests {
             ("{users,people}?", "people", false),
             ("", "", true),
             ("*.sha256", "manifest.SHA256", true),
+            ("users", "USERS", true),
+            ("users", "users_1", false),
+            ("a*ba*a", "aba", false),
+            ("a*b*a", "abba", true),
+            ("a**a", "a", false),
+            ("**", "a/b", true),
         ] {
             assert_eq!(NamePattern::new(glob).unwrap().matches(name), expected, "{glob} {name}");
         }
@@ -53,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_matches_is_what_the_globs_own_matcher_matches(
-            glob in r"[a-bA-B*?\[\]!{},_.é-]{0,8}",
+            glob in r"[a-bA-B_.*-]{0,8}|[a-bA-B*?\[\]!{},_.é-]{0,8}",
             name in r"[a-bA-B_.é-]{0,6}",
         ) {
             let own = GlobBuilder::new(&glob).case_insensitive(true).build().ok();

@@ -1,5 +1,6 @@
 //! Where a customer's files are: folders, names that are safe as folders, and no links.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -131,14 +132,23 @@ impl Lake {
     /// If the log's folder is a link or cannot be read.
     pub fn has_log(&self, table: &TableName) -> Result<bool, LakeError> {
         let log = self.table_folder(table)?.join(LOG_FOLDER);
-        let is_version = |path: &PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+        let is_version = |name: &OsStr| {
+            name.to_str().is_some_and(|name| {
                 name.starts_with(|c: char| c.is_ascii_digit())
                     && (name.ends_with(".json") || name.ends_with(".parquet"))
             })
         };
         self.refuse_link(&log)?;
-        Ok(self.entries(&log)?.iter().any(is_version))
+        let entries = match fs::read_dir(&log) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            entries => entries.map_err(LakeError::io(&self.customer, &log, "list"))?,
+        };
+        for entry in entries {
+            if is_version(&entry.map_err(LakeError::io(&self.customer, &log, "list"))?.file_name()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes the folders below the customer's one by one, refusing links on the way. A power loss may take them;

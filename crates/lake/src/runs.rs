@@ -1,5 +1,7 @@
 //! The folder of a run, where its reports are.
 
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -22,14 +24,17 @@ impl Lake {
     /// # Errors
     /// If the folder cannot be listed.
     pub fn runs(&self) -> Result<Vec<String>, LakeError> {
-        let folders = self.entries(&self.folder().join(MEDALLION_FOLDER).join("runs"))?;
-        let id = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
-        Ok(folders
-            .iter()
-            .filter(|path| path.is_dir())
-            .filter_map(id)
-            .filter(|id| self.check_run_id(id).is_ok())
-            .collect())
+        let folder = self.folder().join(MEDALLION_FOLDER).join("runs");
+        let failed = LakeError::io(self.customer(), &folder, "list");
+        let entries = match fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let folders = entries.iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let ids = folders.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ids: Vec<String> = ids.filter(|id| self.check_run_id(id).is_ok()).collect();
+        ids.sort();
+        Ok(ids)
     }
 
     /// Reads a file of a run; `None` if there is none of that name.

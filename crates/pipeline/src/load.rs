@@ -294,7 +294,10 @@ fn load_table(
 }
 
 fn read_definition(document: &Document<'_>, layer: Layer) -> Result<Definition, DefinitionError> {
-    let Kind { kind } = document.read()?;
+    let kind = match document.text_of("kind") {
+        Some(kind) => kind.to_owned(),
+        None => document.read::<Kind>()?.kind,
+    };
     Ok(match (layer, kind.as_str()) {
         (Layer::Silver, "cleanse") => Definition::Cleanse(document.read()?),
         (Layer::Silver, "query") => Definition::Query(document.read()?),

@@ -30,6 +30,11 @@ impl<'a> Document<'a> {
         Ok(Self { file, text, root })
     }
 
+    /// The text under one of the file's own keys, if it is one.
+    pub(crate) fn text_of(&self, key: &str) -> Option<&str> {
+        self.root.get_ref().iter().find(|(known, _)| known.get_ref() == key)?.1.get_ref().as_str()
+    }
+
     /// The file as a `T`.
     ///
     /// # Errors

@@ -5,46 +5,65 @@ use std::sync::Arc;
 
 use medallion_lake::Lake;
 use medallion_pipeline::{TableFiles, TableName};
-use medallion_sql::SqlSession;
 use tokio::sync::OnceCell;
 
+use crate::engine::Engine;
 use crate::error::Cause;
 
 /// Tables with what is in them.
 pub(crate) type Inputs = BTreeMap<TableName, TableFiles>;
 
-/// A table with its content, which the session knows once it was asked for. The log of a table that stays as it is is
+/// A table with its content, which the engine knows once it was asked for. The log of a table that stays as it is is
 /// read only then: in most nights without news nobody asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Input {
-    name: TableName,
-    /// The version that is published.
-    version: Option<u64>,
-    files: Arc<OnceCell<TableFiles>>,
+    content: Arc<Content>,
+    known: Arc<OnceCell<TableFiles>>,
+}
+
+/// Where the files of a table are found.
+#[derive(Debug)]
+enum Content {
+    /// In the log, at a version.
+    Published(TableName, u64),
+    /// Here.
+    Found(TableFiles),
 }
 
 impl Input {
-    /// A table that the session knows.
+    /// A table that the engine knows.
     pub(crate) fn known(files: TableFiles) -> Self {
-        Self { name: files.schema.name.clone(), version: None, files: Arc::new(OnceCell::new_with(Some(files))) }
+        Self { known: Arc::new(OnceCell::new_with(Some(files.clone()))), content: Arc::new(Content::Found(files)) }
     }
 
     /// A table as it is published.
     pub(crate) fn published(name: TableName, version: u64) -> Self {
-        Self { name, version: Some(version), files: Arc::default() }
+        Self { content: Arc::new(Content::Published(name, version)), known: Arc::default() }
     }
 
-    /// The files of the table; afterwards the session knows them.
-    pub(crate) async fn files(&self, lake: &Lake, session: &SqlSession) -> Result<&TableFiles, Cause> {
-        let read = || async {
-            let published = lake.published(&self.name, self.version).await?;
-            let Some(published) = published else {
-                let message = "it was published and is not there any more; run with --full-refresh".to_owned();
-                return Err(Cause::Worker { table: self.name.to_string(), message });
-            };
-            session.register(&published.files).await?;
-            Ok(published.files)
-        };
-        self.files.get_or_try_init(read).await
+    /// A table with these files.
+    pub(crate) fn found(files: TableFiles) -> Self {
+        Self { content: Arc::new(Content::Found(files)), known: Arc::default() }
     }
+
+    /// The files of the table; afterwards the engine knows them.
+    pub(crate) async fn files(&self, lake: &Lake, engine: &Engine) -> Result<&TableFiles, Cause> {
+        let read = || async {
+            let files = match self.content.as_ref() {
+                Content::Published(name, version) => published(lake, name, *version).await?,
+                Content::Found(files) => files.clone(),
+            };
+            engine.session()?.register(&files).await?;
+            Ok(files)
+        };
+        self.known.get_or_try_init(read).await
+    }
+}
+
+async fn published(lake: &Lake, name: &TableName, version: u64) -> Result<TableFiles, Cause> {
+    let Some(published) = lake.published(name, Some(version)).await? else {
+        let message = "it was published and is not there any more; run with --full-refresh".to_owned();
+        return Err(Cause::Worker { table: name.to_string(), message });
+    };
+    Ok(published.files)
 }

@@ -11,17 +11,18 @@ use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
 use medallion_pipeline::{DataTest, Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
 use medallion_silver::{CleanseTask, HierarchyTask, RuleFinding, UpsertTask, stage_findings};
-use medallion_sql::SqlSession;
 use url::Url;
 
 use crate::bronze::CurrentBatch;
 use crate::build_key::{build_key, definition_key};
 use crate::conservation;
+use crate::engine::Engine;
 use crate::error::Cause;
-use crate::events::{Event, Listener};
+use crate::events::Listener;
 use crate::history::{Histories, History};
 use crate::input::{Input, Inputs};
 use crate::interrupt::Interrupt;
+use crate::progress::Progress;
 use crate::results::{Status, TableResult};
 use crate::scope::Scope;
 
@@ -30,7 +31,7 @@ use crate::scope::Scope;
 pub(crate) struct Builder {
     pub lake: Lake,
     pub pipeline: Arc<Pipeline>,
-    pub session: Arc<SqlSession>,
+    pub engine: Arc<Engine>,
     pub gold: Arc<GoldOptions>,
     pub bronze: Arc<BTreeMap<TableName, CurrentBatch>>,
     pub listener: Arc<dyn Listener>,
@@ -106,76 +107,44 @@ impl Content {
 }
 
 /// The tables as they become ready.
-type Ready = BTreeMap<TableName, Input>;
+pub(crate) type Ready = BTreeMap<TableName, Input>;
 
 impl Builder {
     /// Stages the selected silver and gold tables beside those that are `kept`, or the first failure. Comes with the wall
     /// time of each layer.
     pub(crate) async fn build_all(&self, kept: Vec<Built>) -> Result<(Vec<Built>, BTreeMap<Layer, f64>), Cause> {
-        let (mut ready, mut fingerprints) = self.ready(&kept).await?;
-        let mut waiting: Vec<&Table> =
-            self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)).collect();
+        let mut progress = Progress::new(self, kept);
         let mut running = FuturesUnordered::new();
-        let mut built = kept;
-        let mut clock = LayerClock::new(self);
-        let mut failure = None;
         loop {
             while running.len() < self.concurrency
-                && let Some(place) =
-                    waiting.iter().position(|table| table.inputs.iter().all(|input| ready.contains_key(input)))
+                && let Some(table) = progress.next()
             {
-                let table = waiting.remove(place);
-                clock.begin(table.name.layer);
-                let inputs = inputs(&self.pipeline, table, &ready);
-                let hashes = fingerprints.iter().filter(|(name, _)| inputs.contains_key(name));
-                let hashes = hashes.map(|(name, fingerprint)| (name, fingerprint.as_str())).collect();
-                let build_key = build_key(&self.pipeline, table, &self.gold, &hashes)?;
-                running.push(self.clone().build(table.name.clone(), inputs, build_key));
+                let build_key = match build_key(&self.pipeline, table, &self.gold, &progress.hashes(table)) {
+                    Ok(build_key) => build_key,
+                    Err(cause) => {
+                        progress.finish(Err(cause));
+                        continue;
+                    }
+                };
+                match self.unchanged(table, &build_key) {
+                    Ok(None) => {
+                        running.push(self.clone().build(table.name.clone(), progress.inputs(table), build_key));
+                    }
+                    Ok(Some(published)) => progress.finish(Ok(published)),
+                    Err(cause) => progress.finish(Err(cause)),
+                }
             }
             let Some(done) = running.next().await else { break };
-            let done = match done {
-                Ok(done) if failure.is_none() => done,
-                Ok(_) => continue,
-                Err(cause) => {
-                    // What is still being written has to end before it can be cleared away.
-                    waiting.clear();
-                    failure.get_or_insert(cause);
-                    continue;
-                }
-            };
-            ready.insert(done.name.clone(), done.input.clone());
-            fingerprints.insert(done.name.clone(), done.fingerprint.clone().unwrap_or_default());
-            clock.end(done.name.layer);
-            let (table, rows) = (done.name.clone(), done.result.rows_out);
-            self.listener.on(&Event::TableDone { table, rows, seconds: done.result.seconds });
-            built.push(done);
+            progress.finish(done);
         }
-        match failure {
-            None => Ok((built, clock.seconds())),
-            Some(cause) => Err(cause),
-        }
-    }
-
-    /// What is there before anything is built, with its fingerprints.
-    async fn ready(&self, kept: &[Built]) -> Result<(Ready, BTreeMap<TableName, String>), Cause> {
-        let (mut ready, mut fingerprints) = (Ready::new(), BTreeMap::new());
-        for (name, batch) in self.bronze.iter() {
-            self.session.register(&batch.files).await?;
-            ready.insert(name.clone(), Input::known(batch.files.clone()));
-            fingerprints.insert(name.clone(), batch.content_hash.clone().unwrap_or_default());
-        }
-        for kept in kept {
-            ready.insert(kept.name.clone(), kept.input.clone());
-            fingerprints.insert(kept.name.clone(), kept.fingerprint.clone().unwrap_or_default());
-        }
-        Ok((ready, fingerprints))
+        progress.ended()
     }
 
     /// Makes the tables that tests look at known to the session.
     pub(crate) async fn register_tested(&self, built: &[Built], tests: &[DataTest]) -> Result<(), Cause> {
         let tested: BTreeSet<&TableName> = tests.iter().flat_map(DataTest::tables).collect();
         let tables = built.iter().filter(|built| tested.contains(&built.name)).map(|built| async {
-            built.input.files(&self.lake, &self.session).await?;
+            built.input.files(&self.lake, &self.engine).await?;
             Ok(())
         });
         crate::bronze::all(tables).await.map(drop)
@@ -183,21 +152,22 @@ impl Builder {
 
     /// Plans every query over empty tables, so that a mistake in a definition shows before anything is taken in.
     pub(crate) async fn check_queries(&self, tests: &[DataTest]) -> Result<(), Cause> {
+        let session = self.engine.session()?;
         let schemas = self.pipeline.sources.values().map(|source| &source.schema);
         for schema in schemas.chain(self.pipeline.tables.iter().map(|table| &table.schema)) {
-            self.session.register(&TableFiles { schema: schema.clone(), files: Vec::new() }).await?;
+            session.register(&TableFiles { schema: schema.clone(), files: Vec::new() }).await?;
         }
         for table in self.pipeline.tables.iter().filter(|table| self.scope.has(&table.name)) {
             if let Some(model) = &table.model {
                 let sql = model.render(self.gold.as_of);
-                self.session.check_table(&sql, &medallion_gold::model_schema(table)).await?;
+                session.check_table(&sql, &medallion_gold::model_schema(table)).await?;
             }
             if table.name.layer == Layer::Gold {
                 let query = medallion_gold::query(&self.pipeline, table, &self.gold)?;
-                self.session.check_table(&query, &table.schema).await?;
+                session.check_table(&query, &table.schema).await?;
             }
         }
-        self.session.check_audit(tests, self.gold.as_of).await?;
+        session.check_audit(tests, self.gold.as_of).await?;
         Ok(())
     }
 
@@ -210,12 +180,9 @@ impl Builder {
                 let message = "the pipeline does not have it".to_owned();
                 return Err(Cause::Worker { table: name.to_string(), message });
             };
-            if let Some(published) = self.unchanged(table, &build_key)? {
-                return Ok(published);
-            }
             let mut inputs = Inputs::new();
             for (name, input) in ready {
-                inputs.insert(name, input.files(&self.lake, &self.session).await?.clone());
+                inputs.insert(name, input.files(&self.lake, &self.engine).await?.clone());
             }
             self.build_table(table, inputs, build_key).await
         };
@@ -236,6 +203,11 @@ impl Builder {
         if !self.lake.has_log(&table.name)? {
             return Ok(None);
         }
+        // A key that is the same is of the same definition.
+        let definition = match &released.definition {
+            Some(definition) => definition.clone(),
+            None => definition_key(&self.pipeline, table)?,
+        };
         let ReleasedTable { version, rows, .. } = *released;
         let mut result = TableResult::built(0, rows, 0.0);
         result.status = Status::Unchanged;
@@ -246,7 +218,7 @@ impl Builder {
             input: Input::published(table.name.clone(), version),
             fingerprint: Some(fingerprint.clone()),
             build_key: Some(build_key.to_owned()),
-            definition: Some(definition_key(&self.pipeline, table)?),
+            definition: Some(definition),
             was_built: false,
             result,
             rejects: Vec::new(),
@@ -301,11 +273,12 @@ impl Builder {
                 history = Some(self.versions(table, followed, &area).await?);
             }
             Definition::Query(_) => {
-                lineage = self.session.stage_traced(&self.silver_query(table)?, &table.schema, &area).await?.1;
+                let session = self.engine.session()?;
+                lineage = session.stage_traced(&self.silver_query(table)?, &table.schema, &area).await?.1;
             }
             _ => {
                 let query = medallion_gold::query(&self.pipeline, table, &self.gold)?;
-                lineage = self.session.stage_traced(&query, &table.schema, &area).await?.1;
+                lineage = self.engine.session()?.stage_traced(&query, &table.schema, &area).await?.1;
             }
         }
         let staged = self.lake.staged(&table.schema, &area)?;
@@ -316,7 +289,7 @@ impl Builder {
         }
         let fingerprint = tokio::task::block_in_place(|| self.lake.fingerprint(&staged.files()))?;
         let (content, files) = self.content(table, staged, &fingerprint, &mut result).await?;
-        self.session.register(&files).await?;
+        self.engine.session()?.register(&files).await?;
         result.started = Some(started.duration_since(self.began).as_secs_f64());
         result.seconds = started.elapsed().as_secs_f64();
         Ok(Built {
@@ -428,41 +401,4 @@ pub(crate) fn input_names<'a>(pipeline: &'a Pipeline, table: &'a Table) -> BTree
         names.extend(hierarchies.flat_map(|hierarchy| &hierarchy.inputs));
     }
     names
-}
-
-fn inputs(pipeline: &Pipeline, table: &Table, ready: &Ready) -> Ready {
-    let wanted = input_names(pipeline, table);
-    let wanted = ready.iter().filter(|(name, _)| wanted.contains(name));
-    wanted.map(|(name, input)| (name.clone(), input.clone())).collect()
-}
-
-/// Wall time from a layer's first table to its last.
-struct LayerClock<'a> {
-    builder: &'a Builder,
-    times: BTreeMap<Layer, (Instant, Instant)>,
-}
-
-impl<'a> LayerClock<'a> {
-    fn new(builder: &'a Builder) -> Self {
-        Self { builder, times: BTreeMap::new() }
-    }
-
-    fn begin(&mut self, layer: Layer) {
-        if !self.times.contains_key(&layer) {
-            let of_layer = |table: &&Table| table.name.layer == layer && self.builder.scope.has(&table.name);
-            let tables = self.builder.pipeline.tables.iter().filter(of_layer).count();
-            self.builder.listener.on(&Event::LayerStarted { layer, tables });
-            self.times.insert(layer, (Instant::now(), Instant::now()));
-        }
-    }
-
-    fn end(&mut self, layer: Layer) {
-        if let Some((_, end)) = self.times.get_mut(&layer) {
-            *end = Instant::now();
-        }
-    }
-
-    fn seconds(&self) -> BTreeMap<Layer, f64> {
-        self.times.iter().map(|(layer, (begin, end))| (*layer, end.duration_since(*begin).as_secs_f64())).collect()
-    }
 }

@@ -21,13 +21,13 @@ use crate::audit::Audit;
 use crate::bronze::{self, BronzeStep, CurrentBatch, Drop, Wanted};
 use crate::build_key::pipeline_key;
 use crate::conservation;
+use crate::engine::Engine;
 use crate::error::{Cause, RunError};
 use crate::events::{Event, Listener};
 use crate::guard::{Guards, released_batches};
 use crate::history::Histories;
 use crate::interrupt::Interrupt;
 use crate::layers::{Builder, Built, Content};
-use crate::reading::sql_session;
 use crate::rejects;
 use crate::released::keep_released;
 use crate::results::{RunResults, SCHEMA, Status, TableResult};
@@ -428,7 +428,7 @@ impl Run {
             scope: Arc::new(scope),
             lake: lake.clone(),
             pipeline: Arc::clone(&self.options.pipeline),
-            session: Arc::new(sql_session(&self.options.sql)?),
+            engine: Arc::new(Engine::new(self.options.sql.clone())),
             gold: Arc::new(GoldOptions {
                 as_of: self.as_of,
                 fiscal_years: FiscalYears::new(self.options.customer.fiscal_year),
@@ -460,7 +460,7 @@ impl Run {
         let audit = Audit {
             lake: &builder.lake,
             tests,
-            session: &builder.session,
+            session: builder.engine.session()?,
             run_id: &self.run_id,
             as_of: self.as_of,
             rows: built.iter().map(|built| (built.name.clone(), built.content.rows())).collect(),
