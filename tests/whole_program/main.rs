@@ -38,5 +38,6 @@ mod selection;
 mod storage;
 mod telling;
 mod together;
+mod unchanged;
 mod upkeep;
 mod watching;

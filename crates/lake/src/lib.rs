@@ -86,7 +86,7 @@ pub use publish::{Publication, PublishedChange};
 pub use published::PublishedTable;
 pub use recovery::Recovery;
 pub use release::{Release, ReleasedBatch, ReleasedTable, TableHashes};
-pub use remembered::Remembered;
+pub use remembered::{Confirmation, Remembered};
 pub use reported::{Report, ReportedFile};
 pub use snapshots::Snapshots;
 pub use staging::StagedTable;

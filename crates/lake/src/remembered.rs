@@ -1,28 +1,48 @@
-//! Tables as their Delta logs had them last, so that a night without changes need not read those again.
+//! What a run notes down for the next one, so that a night without changes need not do again what was done.
 //!
-//! A log says everything and takes a while to read: its folder is listed, its checkpoint and all commits after it are
-//! decoded. What came of that is noted down with the hash of the last commit. As long as that commit is the last one the
-//! note says what the log says; otherwise, or if the note cannot be read, the log is read.
+//! - Tables as their Delta logs had them last. A log says everything and takes a while to read: its folder is listed, its
+//!   checkpoint and all commits after it are decoded. As long as the last commit is the one that is noted, by its hash,
+//!   the note says what the log says.
+//! - What a run found that had nothing to publish: another day or another definition, but the tables of the last
+//!   release. No release tells of it.
+//!
+//! Nothing depends on the note: without it, or if it does not fit, logs are read and tables are built.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use chrono::NaiveDate;
 use medallion_pipeline::{DataFile, TableFiles, TableName, TableSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LakeError;
 use crate::place::{LOG_FOLDER, Lake, MEDALLION_FOLDER};
 use crate::published::{PublishedTable, is_below};
+use crate::release::Release;
 
-const SCHEMA: &str = "medallion/bronze/v1";
-const FILE: &str = "bronze.json";
+const SCHEMA: &str = "medallion/remembered/v1";
+const FILE: &str = "remembered.json";
 
-/// What is remembered of tables, which may have changed since.
+/// What is remembered, and may have changed since.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Remembered {
     schema: String,
     tables: BTreeMap<TableName, RememberedTable>,
+    confirmed: Option<Confirmation>,
+}
+
+/// What a run found that built all tables and had nothing to publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The release that has the same tables.
+    pub release: u64,
+    /// The run's date.
+    pub as_of: NaiveDate,
+    /// The hash of the pipeline whose tests they passed on that date.
+    pub pipeline_key: String,
+    /// The hash of what each table was built from, by name.
+    pub build_keys: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,12 +64,12 @@ struct RememberedFile {
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self { schema: SCHEMA.to_owned(), tables: BTreeMap::new() }
+        Self { schema: SCHEMA.to_owned(), tables: BTreeMap::new(), confirmed: None }
     }
 }
 
 impl Lake {
-    /// What is remembered of this customer's tables; nothing if the note is not there or cannot be read.
+    /// What is remembered of this customer; nothing if the note is not there or cannot be read.
     #[must_use]
     pub fn remembered(&self) -> Remembered {
         let path = self.remembered_path();
@@ -72,9 +92,21 @@ impl Lake {
                 None => drop(remembered.tables.remove(name)),
             }
         }
+        self.note(&remembered)
+    }
+
+    /// Notes down what a run found that had nothing to publish. Needs the lock.
+    ///
+    /// # Errors
+    /// If the note cannot be written.
+    pub fn confirm(&self, confirmed: Confirmation) -> Result<(), LakeError> {
+        self.note(&Remembered { confirmed: Some(confirmed), ..self.remembered() })
+    }
+
+    fn note(&self, remembered: &Remembered) -> Result<(), LakeError> {
         let (customer, path) = (self.customer(), self.remembered_path());
         let json = |source| LakeError::Json { customer: customer.to_owned(), path: path.clone(), source };
-        let text = Bytes::from(serde_json::to_vec(&remembered).map_err(json)?);
+        let text = Bytes::from(serde_json::to_vec(remembered).map_err(json)?);
         self.refuse_link(&path)?;
         self.disk().replace_derived(&path, &[text]).map_err(LakeError::io(customer, &path, "write"))
     }
@@ -113,6 +145,12 @@ impl Lake {
 }
 
 impl Remembered {
+    /// What was found of the last release, if something was.
+    #[must_use]
+    pub fn confirmed(&self, last: &Release) -> Option<&Confirmation> {
+        self.confirmed.as_ref().filter(|confirmed| confirmed.release == last.release)
+    }
+
     /// The latest version of a table, if it is the one that is remembered.
     ///
     /// # Errors
@@ -169,7 +207,7 @@ mod tests {
     }
 
     fn note(lake: &Lake) -> PathBuf {
-        lake.folder().join("_medallion/bronze.json")
+        lake.folder().join("_medallion/remembered.json")
     }
 
     #[tokio::test]
@@ -225,7 +263,7 @@ mod tests {
         for broken in [
             Vec::new(),
             text[..text.len() / 2].to_vec(),
-            changed(&|value| value["schema"] = json!("medallion/bronze/v2")),
+            changed(&|value| value["schema"] = json!("medallion/remembered/v2")),
             changed(&|value| *value.pointer_mut(file).unwrap() = json!("../../../globex/gold/users/0.parquet")),
             changed(&|value| value["tables"]["gold.users"]["table"]["name"] = json!("gold.scorm")),
         ] {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use medallion_gold::GoldOptions;
-use medallion_lake::{Lake, Release, ReleasedTable, StagedTable};
+use medallion_lake::{Lake, Release, ReleasedTable, Remembered, StagedTable};
 use medallion_pipeline::columns::RUN_ID;
 use medallion_pipeline::definition::{Cleanse, Definition, FindingsTable, HierarchyTable};
 use medallion_pipeline::{DataTest, Layer, Pipeline, Reject, Table, TableFiles, TableName, TableSchema};
@@ -40,6 +40,8 @@ pub(crate) struct Builder {
     pub concurrency: usize,
     /// What is published, unless everything is to be built anew.
     pub last: Option<Arc<Release>>,
+    /// What is remembered of earlier runs.
+    pub remembered: Arc<Remembered>,
     /// What the tables of versions go on from.
     pub histories: Arc<Histories>,
     /// What is to be built.
@@ -196,22 +198,24 @@ impl Builder {
         if self.histories.has_pending(&self.pipeline, table) {
             return Ok(None);
         }
-        let (true, Some(fingerprint)) = (released.build_key.as_deref() == Some(build_key), &released.fingerprint)
-        else {
-            return Ok(None);
-        };
+        let is_released = released.build_key.as_deref() == Some(build_key);
+        let is_known = is_released || self.is_confirmed(table, build_key);
+        let (true, Some(fingerprint)) = (is_known, &released.fingerprint) else { return Ok(None) };
         if !self.lake.has_log(&table.name)? {
             return Ok(None);
         }
-        // A key that is the same is of the same definition.
         let definition = match &released.definition {
-            Some(definition) => definition.clone(),
-            None => definition_key(&self.pipeline, table)?,
+            // A key that is the same is of the same definition.
+            Some(definition) if is_released => definition.clone(),
+            _ => definition_key(&self.pipeline, table)?,
         };
         let ReleasedTable { version, rows, .. } = *released;
         let mut result = TableResult::built(0, rows, 0.0);
         result.status = Status::Unchanged;
-        result.skipped = Some(format!("its definition and inputs are those of release {}", last.release));
+        result.skipped = Some(match is_released {
+            true => format!("its definition and inputs are those of release {}", last.release),
+            false => format!("an earlier run built it from the same: it is as in release {}", last.release),
+        });
         Ok(Some(Built {
             name: table.name.clone(),
             content: Content::Published { version, rows },
@@ -224,6 +228,13 @@ impl Builder {
             rejects: Vec::new(),
             history: self.histories.known(&self.pipeline, table),
         }))
+    }
+
+    /// Whether an earlier run built the table from the same and found it as it is published.
+    pub(crate) fn is_confirmed(&self, table: &Table, build_key: &str) -> bool {
+        let confirmed = self.last.as_deref().and_then(|last| self.remembered.confirmed(last));
+        let known = confirmed.and_then(|confirmed| confirmed.build_keys.get(&table.name.to_string()));
+        known.is_some_and(|known| known == build_key)
     }
 
     fn released(&self, table: &Table) -> Option<(&Release, &ReleasedTable)> {

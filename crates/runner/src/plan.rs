@@ -249,7 +249,7 @@ impl Planner<'_> {
         let hashes = fingerprints.iter().filter(|(name, _)| inputs.contains(*name));
         let hashes = hashes.map(|(name, fingerprint)| (*name, fingerprint.as_str())).collect();
         let key = build_key(&self.builder.pipeline, table, &self.builder.gold, &hashes)?;
-        if released.build_key.as_ref() == Some(&key) {
+        if released.build_key.as_ref() == Some(&key) || self.builder.is_confirmed(table, &key) {
             return Ok(None);
         }
         let is_new = |input: &&&TableName| {

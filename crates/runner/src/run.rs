@@ -8,7 +8,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use medallion_bronze::{IngestOptions, ReadFile, put_away};
 use medallion_gold::{FiscalYears, GoldOptions};
 use medallion_lake::{
-    Gate, Lake, LakeError, LakeLocation, LakeLock, Publication, PublishedChange, Release, Snapshots, TableHashes,
+    Confirmation, Gate, Lake, LakeError, LakeLocation, LakeLock, Publication, PublishedChange, Release, Snapshots,
+    TableHashes,
 };
 use medallion_pipeline::definition::Definition;
 use medallion_pipeline::{Customer, DataTest, Layer, Pipeline, Reject, Reporting, Selection, TableName};
@@ -195,7 +196,7 @@ impl Run {
             let told = "has another definition than it was built with, and is used as it is because it is not selected";
             self.teller().tell(format!("{table} {told}"));
         }
-        if self.options.full_refresh || !self.is_pipeline_of(last.as_deref()) {
+        if self.options.full_refresh || !self.was_planned(&builder, last.as_deref()) {
             builder.check_queries(&tests).await?;
         }
         let mut step = self.take_in(lake, &scope, last.as_deref(), results).await?;
@@ -223,8 +224,9 @@ impl Run {
         if !step.is_remembered {
             self.remember(&builder).await;
         }
-        if let Some(release) = published {
-            lake.write_checkpoints(&release).await;
+        match published {
+            Some(release) => lake.write_checkpoints(&release).await,
+            None => self.confirm(&builder, last.as_deref(), &built, results),
         }
         results.status = Status::Success;
         Ok(())
@@ -313,7 +315,7 @@ impl Run {
         results: &mut RunResults,
     ) -> Result<(), Cause> {
         schema_guard::check(&builder.lake, last, built, &self.options.accept_schema).await?;
-        let tested = last.filter(|last| last.as_of == self.as_of && self.is_pipeline_of(Some(last)));
+        let tested = last.filter(|last| self.were_tested(builder, last));
         if let Some(last) = tested.filter(|last| is_published(Some(last), built)) {
             let release = last.release;
             results.tests_skipped = Some(format!("no table and no test has changed since release {release}"));
@@ -327,9 +329,40 @@ impl Run {
         self.audit(builder, tests, built, results).await
     }
 
-    /// Whether a release was built and tested with this pipeline: its queries can be planned, its tests passed.
-    fn is_pipeline_of(&self, release: Option<&Release>) -> bool {
-        release.is_some_and(|release| release.pipeline_key.as_ref() == Some(&self.pipeline_key))
+    /// Whether the queries of this pipeline could be planned before.
+    fn was_planned(&self, builder: &Builder, last: Option<&Release>) -> bool {
+        let confirmed = last.and_then(|last| builder.remembered.confirmed(last));
+        last.is_some_and(|last| last.pipeline_key.as_ref() == Some(&self.pipeline_key))
+            || confirmed.is_some_and(|confirmed| confirmed.pipeline_key == self.pipeline_key)
+    }
+
+    /// Whether the tables of a release passed the tests of this pipeline on this day.
+    fn were_tested(&self, builder: &Builder, last: &Release) -> bool {
+        let is_this = |as_of: NaiveDate, key: &String| as_of == self.as_of && *key == self.pipeline_key;
+        last.pipeline_key.as_ref().is_some_and(|key| is_this(last.as_of, key))
+            || builder.remembered.confirmed(last).is_some_and(|found| is_this(found.as_of, &found.pipeline_key))
+    }
+
+    /// Notes down that the tables are those of the last release though they were built or tested once more: no release
+    /// tells of it, and the next run would do the same again.
+    fn confirm(&self, builder: &Builder, last: Option<&Release>, built: &[Built], results: &RunResults) {
+        let is_news = results.tests_skipped.is_none() || built.iter().any(|built| built.was_built);
+        let Some(last) = last.filter(|_| is_news && self.is_whole(&builder.scope, built)) else { return };
+        let keys = built.iter().filter_map(|built| Some((built.name.to_string(), built.build_key.clone()?)));
+        let confirmation = Confirmation {
+            release: last.release,
+            as_of: self.as_of,
+            pipeline_key: self.pipeline_key.clone(),
+            build_keys: keys.collect(),
+        };
+        if let Err(error) = builder.lake.confirm(confirmation) {
+            self.teller().tell(format!("the next run will have to build and test the same again: {error}"));
+        }
+    }
+
+    /// Whether all tables of the pipeline, and no others, are this run's.
+    fn is_whole(&self, scope: &Scope, built: &[Built]) -> bool {
+        !scope.is_partial(&self.options.pipeline) && built.iter().all(|built| scope.has(&built.name))
     }
 
     /// Where the customer's files arrive.
@@ -440,6 +473,7 @@ impl Run {
             began: self.started,
             listener: Arc::clone(&self.listener),
             concurrency: self.options.sql.threads.max(1) * 2,
+            remembered: Arc::new(lake.remembered()),
             last: last.filter(|_| !self.options.full_refresh),
         })
     }
@@ -518,7 +552,7 @@ impl Run {
             return Ok(None);
         }
         // Of a release that has other tables too nobody may believe that this pipeline built and tested them.
-        let is_whole = !scope.is_partial(&self.options.pipeline) && built.iter().all(|built| scope.has(&built.name));
+        let is_whole = self.is_whole(scope, built);
         self.listener.on(&Event::Publishing { release: lake.next_release()? });
         let publication = Publication {
             run_id: self.run_id.clone(),
