@@ -29,7 +29,7 @@ fn a_changed_customer_file_rebuilds_the_tables_it_is_about() {
     assert_eq!(project.releases("acme"), [1]);
     project.add_customer("acme", &fixture("silver_rules/in"), &format!("# another\n{warn}'warn'\n"));
     project.run("acme", AS_OF).exits(0);
-    assert_eq!(rebuilt(&project), ["silver.scorm"], "the same as before: no release knows of the rule yet");
+    assert_eq!(rebuilt(&project), [""; 0], "what is said is the same as before");
     project.add_customer("acme", &fixture("silver_rules/in"), &format!("{warn}\"reject\"\n"));
     project.run("acme", AS_OF).exits(0).says(&["silver.scorm: 1 record set aside (has_title 1)"]);
     let rebuilt = rebuilt(&project);

@@ -67,6 +67,19 @@ fn cleanse<'p>(pipeline: &'p Pipeline, table: &str) -> &'p Cleanse {
     }
 }
 
+#[test]
+fn a_pipeline_is_told_from_others_by_what_its_tables_and_sources_are() {
+    let hash = |text: &str| own(text).unwrap().hash;
+    let renamed = "[silver.orders]\nnull_markers = [\"-\"]";
+    let required = "[sources.orders]\nrequired = true";
+    let hashes = [pipeline().hash, hash(renamed), hash(required), hash(&format!("{required}\n{renamed}"))];
+    for (place, one) in hashes.iter().enumerate() {
+        assert!(!hashes[..place].contains(one), "{place}");
+    }
+    assert_eq!(hash(&format!("# A remark\n{renamed}")), hash(renamed), "remarks beside the tables say nothing");
+    assert_eq!(pipeline().hash, pipeline().hash);
+}
+
 /// The tables whose build keys change.
 fn changed(text: &str) -> Vec<String> {
     let (before, after) = (pipeline(), own(text).unwrap());

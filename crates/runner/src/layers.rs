@@ -121,18 +121,12 @@ impl Builder {
             while running.len() < self.concurrency
                 && let Some(table) = progress.next()
             {
-                let build_key = match build_key(&self.pipeline, table, &self.gold, &progress.hashes(table)) {
-                    Ok(build_key) => build_key,
-                    Err(cause) => {
-                        progress.finish(Err(cause));
-                        continue;
+                let key = build_key(&self.pipeline, table, &self.gold, &progress.hashes(table));
+                match key.and_then(|key| Ok((self.unchanged(table, &key)?, key))) {
+                    Ok((None, key)) => {
+                        running.push(self.clone().build(table.name.clone(), progress.inputs(table), key))
                     }
-                };
-                match self.unchanged(table, &build_key) {
-                    Ok(None) => {
-                        running.push(self.clone().build(table.name.clone(), progress.inputs(table), build_key));
-                    }
-                    Ok(Some(published)) => progress.finish(Ok(published)),
+                    Ok((Some(published), _)) => progress.finish(Ok(published)),
                     Err(cause) => progress.finish(Err(cause)),
                 }
             }

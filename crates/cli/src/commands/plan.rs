@@ -103,11 +103,15 @@ fn write_table(customer: &str, plan: &RunPlan) -> Result<(), Failure> {
         format!("the last release is {release}; these tables took {seconds:.2} s of work when they were built last")
     });
     output::write(&format!(
-        "customer {customer}, as of {}: {} tables to build, {} to skip, {} sources to take in; {release}\n",
+        "customer {customer}, as of {}: {} to build, {} to skip, {} to take in; {release}\n",
         plan.as_of,
-        of(Action::Build).count(),
+        counted(of(Action::Build).count(), "table"),
         of(Action::Skip).filter(|step| !is_source(step)).count(),
-        of(Action::Take).count(),
+        counted(of(Action::Take).count(), "source"),
     ))?;
     listing.write(Format::Table)
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
