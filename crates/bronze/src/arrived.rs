@@ -140,6 +140,7 @@ impl Arrived {
         let mut stream = Stream::new(&self.opened, &cursor, limits).map_err(|error| self.failed(error))?;
         let mut head = Vec::new();
         stream.read(&mut head, HEAD).map_err(|error| self.failed(error))?;
+        check_unchanged(&self.source, &self.read.file, &self.opened)?;
         Ok(Cow::Owned(head))
     }
 
