@@ -155,7 +155,6 @@ class Bench:
         for id, way in zip(broken, ways):
             codes[f"{id} copy" if way is invalid_id else id] = way(id)
             print(f"{id}: {way.__name__.replace('_', ' ')}")
-        self.renamed = {f"{id} copy": id for id, way in zip(broken, ways) if way is invalid_id}
         return codes
 
     def fleet(self, *options: str) -> list[str]:

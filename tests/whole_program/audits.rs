@@ -222,6 +222,16 @@ fn tests_run_again_when_a_table_or_a_test_or_the_date_has_changed() {
 }
 
 #[test]
+fn a_test_that_reads_no_table_is_run_all_the_same() {
+    let project = Case::published("star");
+    let pipeline = pipeline_with(&project, "SELECT 1 AS broken WHERE $as_of >= DATE '2025-06-30'");
+    run_with(&project, &pipeline).exits(4).says(&["nobody_from_berlin", "1 row"]);
+    let options = ["--pipeline", pipeline.to_str().unwrap()];
+    project.ask("test", "star", &options).exits(4).says(&["tests.nobody_from_berlin", "1 row"]);
+    project.ask("test", "star", &[&options[..], &["-s", "dim_user"]].concat()).exits(0);
+}
+
+#[test]
 fn a_failing_first_night_leaves_bronze_and_no_release() {
     let project = Case::read("star").project();
     let pipeline = pipeline_with(&project, "SELECT count(*) AS users FROM gold.dim_user");

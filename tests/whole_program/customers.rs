@@ -127,7 +127,7 @@ fn secrets_are_not_shown() {
     let answer = customer(&project, "show", &["acme"]).exits(0);
     assert!(answer.output.contains("${CARGO_MANIFEST_DIR}/fixtures/star/in"), "{}", answer.output);
     project.write("medallion.toml", "lake = \"s3://key:secret@bucket/lake?sig=hidden\"\n");
-    let answer = project.medallion(["customer", "show", "acme"]);
+    let answer = project.medallion(["customer", "show", "acme"]).exits(2).says(&["***@bucket", "credentials"]);
     let said = format!("{}{}", answer.output, answer.messages);
     assert!(!said.contains("secret") && !said.contains("hidden"), "{said}");
 }

@@ -53,7 +53,12 @@ fn what_a_run_found_without_publishing_is_not_found_out_again() {
     assert_eq!(outcome(&project)["gold.dim_course"], ("unchanged".to_owned(), known.to_owned()));
     assert_eq!(built(&project), [""; 0]);
     assert_eq!(tests_skipped(&project).unwrap(), "no table and no test has changed since release 1");
-    let plan = project.ask("plan", "star", &["--as-of", AS_OF, "--pipeline", pipeline.to_str().unwrap()]).exits(0);
+    let own = ["--as-of", AS_OF, "--pipeline", pipeline.to_str().unwrap()];
+    let plan = project.ask("plan", "star", &[&own[..], &["--format", "json"]].concat()).exits(0);
+    let steps: Vec<Value> = serde_json::from_str(&plan.output).unwrap();
+    let course = steps.iter().find(|step| step["table"] == "gold.dim_course").unwrap();
+    assert_eq!((&course["action"], &course["why"]), (&"skip".into(), &known.into()));
+    let plan = project.ask("plan", "star", &own).exits(0);
     assert!(plan.output.contains(": 0 tables to build, 56 to skip"), "{}", plan.output);
 
     append(&pipeline.join("tests/learning_time_is_complete.sql"), "\n-- a remark\n");

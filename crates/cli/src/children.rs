@@ -151,7 +151,7 @@ fn variables_of_customers(settings: &ProjectSettings) -> BTreeMap<String, BTreeS
     // Who has no customer files has nothing to keep apart.
     let ids = settings.all_customers().unwrap_or_default();
     let read = |id: String| {
-        let text = std::fs::read_to_string(settings.customers_folder().join(format!("{id}.toml"))).ok()?;
+        let text = std::fs::read_to_string(settings.customer_file(&id)).ok()?;
         let names = variables(&text);
         (!names.is_empty()).then_some((id, names))
     };

@@ -23,8 +23,18 @@ pub(crate) enum Exit {
 impl Exit {
     /// What another process of this program ended with.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
-        let known = [Self::Done, Self::Failed, Self::Configuration, Self::SomeFailed, Self::Guard, Self::Counts];
-        known.into_iter().chain([Self::Held, Self::Interrupted]).find(|exit| *exit as u8 == code)
+        Some(match code {
+            0 => Self::Done,
+            1 => Self::Failed,
+            2 => Self::Configuration,
+            3 => Self::SomeFailed,
+            4 => Self::Guard,
+            5 => Self::Counts,
+            6 => Self::Selection,
+            7 => Self::Held,
+            130 => Self::Interrupted,
+            _ => return None,
+        })
     }
 
     /// The code of a customer's failure.

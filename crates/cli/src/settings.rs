@@ -119,7 +119,7 @@ impl ProjectSettings {
     }
 
     pub(crate) fn customer(&self, id: &str, run: &RunArguments) -> Result<Customer, Failure> {
-        let path = self.customers_folder().join(format!("{id}.toml"));
+        let path = self.customer_file(id);
         let id = customer_id(id).map_err(|failure| {
             failure.hint(run.all.then(|| format!("rename {}, or move it out of the folder", path.display())))
         })?;
@@ -160,7 +160,7 @@ impl ProjectSettings {
         if self.customers_folder().is_dir() { self.files_of_customers() } else { Ok(Vec::new()) }
     }
 
-    pub(crate) fn customers_folder(&self) -> PathBuf {
+    fn customers_folder(&self) -> PathBuf {
         self.folder.join("customers")
     }
 
@@ -204,7 +204,7 @@ impl ProjectSettings {
         release: Option<&Release>,
     ) -> Result<Option<BTreeSet<TableName>>, Failure> {
         let Some(selection) = selection.parse()? else { return Ok(None) };
-        let path = self.customers_folder().join(format!("{customer}.toml"));
+        let path = self.customer_file(customer.as_str());
         let own = match selection.needs_state() && path.is_file() {
             true => Some(pipeline.for_customer(&Customer::read(&path)?)?),
             false => None,

@@ -81,8 +81,20 @@ fn flatten(prefix: &str, table: &Table, settings: &mut Vec<Setting>) {
         match value {
             Value::Table(table) => flatten(&key, table, settings),
             Value::String(text) => settings.push(Setting { key, value: masked(text), written: Written::File }),
-            other => settings.push(Setting { key, value: other.to_string(), written: Written::File }),
+            other => settings.push(Setting { key, value: without_secrets(other).to_string(), written: Written::File }),
         }
+    }
+}
+
+/// A value with all texts in it as they may be shown.
+fn without_secrets(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(masked(text)),
+        Value::Array(values) => Value::Array(values.iter().map(without_secrets).collect()),
+        Value::Table(table) => {
+            Value::Table(table.iter().map(|(key, value)| (key.clone(), without_secrets(value))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -168,5 +180,13 @@ mod tests {
         ] {
             assert_eq!(masked(text), shown);
         }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme.toml");
+        let webhook = "webhook = \"https://user:hunter2@hooks.example.com/x?token=hidden\"";
+        std::fs::write(&path, format!("source = \"drop\"\n[[notify]]\n{webhook}\n")).unwrap();
+        let settings = of_customer(&path).unwrap();
+        let notify = &settings.iter().find(|setting| setting.key == "notify").unwrap().value;
+        assert!(notify.contains("https://***@hooks.example.com/x?***"), "{notify}");
+        assert!(!notify.contains("hunter2") && !notify.contains("hidden"), "{notify}");
     }
 }

@@ -128,8 +128,11 @@ fn testable(
     selected: Option<&BTreeSet<TableName>>,
 ) -> (Vec<DataTest>, Vec<(String, TableName)>) {
     let (mut tests, mut left_out) = (Vec::new(), Vec::new());
-    let is_selected = |table: &&TableName| selected.is_none_or(|selected| selected.contains(*table));
-    for test in pipeline.tests.iter().filter(|test| test.tables().iter().any(is_selected)) {
+    // One that reads no table is about all or none of them.
+    let is_wanted = |test: &&DataTest| {
+        selected.is_none_or(|selected| test.tables().into_iter().any(|table| selected.contains(table)))
+    };
+    for test in pipeline.tests.iter().filter(is_wanted) {
         match test.tables().into_iter().find(|table| !release.tables.contains_key(&table.to_string())) {
             Some(table) => left_out.push((test.full_name(), table.clone())),
             None => tests.push(test.clone()),

@@ -188,28 +188,25 @@ impl Builder {
 
     /// The published table, if it was built from the same.
     fn unchanged(&self, table: &Table, build_key: &str) -> Result<Option<Built>, Cause> {
-        let Some((last, released)) = self.released(table) else { return Ok(None) };
+        let Some((_, released)) = self.released(table) else { return Ok(None) };
         if self.histories.has_pending(&self.pipeline, table) {
             return Ok(None);
         }
-        let is_released = released.build_key.as_deref() == Some(build_key);
-        let is_known = is_released || self.is_confirmed(table, build_key);
-        let (true, Some(fingerprint)) = (is_known, &released.fingerprint) else { return Ok(None) };
+        let (Some(why), Some(fingerprint)) = (self.why_known(table, build_key), &released.fingerprint) else {
+            return Ok(None);
+        };
         if !self.lake.has_log(&table.name)? {
             return Ok(None);
         }
         let definition = match &released.definition {
             // A key that is the same is of the same definition.
-            Some(definition) if is_released => definition.clone(),
+            Some(definition) if released.build_key.as_deref() == Some(build_key) => definition.clone(),
             _ => definition_key(&self.pipeline, table)?,
         };
         let ReleasedTable { version, rows, .. } = *released;
         let mut result = TableResult::built(0, rows, 0.0);
         result.status = Status::Unchanged;
-        result.skipped = Some(match is_released {
-            true => format!("its definition and inputs are those of release {}", last.release),
-            false => format!("an earlier run built it from the same: it is as in release {}", last.release),
-        });
+        result.skipped = Some(why);
         Ok(Some(Built {
             name: table.name.clone(),
             content: Content::Published { version, rows },
@@ -224,11 +221,19 @@ impl Builder {
         }))
     }
 
-    /// Whether an earlier run built the table from the same and found it as it is published.
-    pub(crate) fn is_confirmed(&self, table: &Table, build_key: &str) -> bool {
-        let confirmed = self.last.as_deref().and_then(|last| self.remembered.confirmed(last));
-        let known = confirmed.and_then(|confirmed| confirmed.build_keys.get(&table.name.to_string()));
-        known.is_some_and(|known| known == build_key)
+    /// Why a table that would be built from this is known to be as it is published, if it is: the release was built from
+    /// the same, or an earlier run was and found the table as it is.
+    pub(crate) fn why_known(&self, table: &Table, build_key: &str) -> Option<String> {
+        let (last, released) = self.released(table)?;
+        let confirmed = self.remembered.confirmed(last);
+        let found = confirmed.and_then(|confirmed| confirmed.build_keys.get(&table.name.to_string()));
+        if released.build_key.as_deref() == Some(build_key) {
+            Some(format!("its definition and inputs are those of release {}", last.release))
+        } else if found.is_some_and(|found| found == build_key) {
+            Some(format!("an earlier run built it from the same: it is as in release {}", last.release))
+        } else {
+            None
+        }
     }
 
     fn released(&self, table: &Table) -> Option<(&Release, &ReleasedTable)> {

@@ -206,22 +206,21 @@ impl Planner<'_> {
                 steps.push(PlannedStep { table: name, action, why, columns: None, seconds: None });
                 continue;
             }
-            let (why, seconds) = (self.why(table, &fingerprints)?, self.seconds.get(&table.name.to_string()).copied());
-            let Some(why) = why else {
+            let (action, why) = self.why(table, &fingerprints)?;
+            if action == Action::Skip {
                 let released = self.last.and_then(|last| last.tables.get(&table.name.to_string()));
                 fingerprints.extend(released.and_then(|table| table.fingerprint.clone()).map(|of| (&table.name, of)));
-                let release = self.last.map(|last| last.release).unwrap_or_default();
-                let why = format!("its definition and inputs are those of release {release}");
-                let (name, action) = (Some(table.name.clone()), Action::Skip);
+                let name = Some(table.name.clone());
                 steps.push(PlannedStep { table: name, action, why, columns: None, seconds: None });
                 continue;
-            };
+            }
+            let seconds = self.seconds.get(&table.name.to_string()).copied();
             let (columns, is_breaking) = self.columns(lake, table).await?;
             if is_breaking && !accepted.contains(&table.name.to_string()) {
                 changes.push(format!("{}: {}", table.name, columns.as_deref().unwrap_or_default()));
                 tables.push(table.name.to_string());
             }
-            steps.push(PlannedStep { table: Some(table.name.clone()), action: Action::Build, why, columns, seconds });
+            steps.push(PlannedStep { table: Some(table.name.clone()), action, why, columns, seconds });
         }
         if !changes.is_empty() {
             stops.push(Cause::SchemaChange { changes, tables });
@@ -229,28 +228,29 @@ impl Planner<'_> {
         Ok(steps)
     }
 
-    /// Why a table would be built; `None` if it would not.
-    fn why(&self, table: &Table, fingerprints: &BTreeMap<&TableName, String>) -> Result<Option<String>, Cause> {
+    /// Whether a table would be built or skipped, and why.
+    fn why(&self, table: &Table, fingerprints: &BTreeMap<&TableName, String>) -> Result<(Action, String), Cause> {
+        let build = |why: String| Ok((Action::Build, why));
         let name = table.name.to_string();
-        let Some(released) = self.last.and_then(|last| last.tables.get(&name)) else {
-            return Ok(Some("it was never published".to_owned()));
-        };
+        if self.last.and_then(|last| last.tables.get(&name)).is_none() {
+            return build("it was never published".to_owned());
+        }
         if self.builder.last.is_none() {
-            return Ok(Some("everything is to be built anew".to_owned()));
+            return build("everything is to be built anew".to_owned());
         }
         if self.builder.histories.has_pending(&self.builder.pipeline, table) {
-            return Ok(Some("there are exports that are not in it yet".to_owned()));
+            return build("there are exports that are not in it yet".to_owned());
         }
         let inputs = input_names(&self.builder.pipeline, table);
         if let Some(input) = inputs.iter().find(|input| !fingerprints.contains_key(*input)) {
             let what = if input.layer == Layer::Bronze { "is not there" } else { "is built, and may be another one" };
-            return Ok(Some(format!("{input} {what}")));
+            return build(format!("{input} {what}"));
         }
         let hashes = fingerprints.iter().filter(|(name, _)| inputs.contains(*name));
         let hashes = hashes.map(|(name, fingerprint)| (*name, fingerprint.as_str())).collect();
         let key = build_key(&self.builder.pipeline, table, &self.builder.gold, &hashes)?;
-        if released.build_key.as_ref() == Some(&key) || self.builder.is_confirmed(table, &key) {
-            return Ok(None);
+        if let Some(known) = self.builder.why_known(table, &key) {
+            return Ok((Action::Skip, known));
         }
         let is_new = |input: &&&TableName| {
             let before = self.last.and_then(|last| last.batches.get(&input.to_string()));
@@ -258,10 +258,10 @@ impl Planner<'_> {
             input.layer == Layer::Bronze
                 && now.as_ref().map(|now| &now.batch_id) != before.map(|before| &before.batch_id)
         };
-        Ok(Some(match inputs.iter().find(is_new) {
+        build(match inputs.iter().find(is_new) {
             Some(input) => format!("{input} has new content"),
             None => "its definition, its options or the run's date have changed".to_owned(),
-        }))
+        })
     }
 
     /// How the columns of a table that is to be built differ from the published ones, and whether readers may notice.

@@ -51,7 +51,9 @@ impl<'a> Progress<'a> {
 
     /// A table whose inputs are ready; it begins.
     pub(crate) fn next(&mut self) -> Option<&'a Table> {
-        let is_ready = |table: &&Table| table.inputs.iter().all(|input| self.ready.contains_key(input));
+        let pipeline = &self.builder.pipeline;
+        let is_ready =
+            |table: &&Table| input_names(pipeline, table).into_iter().all(|input| self.ready.contains_key(input));
         let place = self.waiting.iter().position(is_ready)?;
         let table = self.waiting.remove(place);
         self.clock.begin(table.name.layer);

@@ -111,7 +111,8 @@ impl Scope {
         };
         for test in &pipeline.tests {
             let tables = test.tables();
-            if !tables.iter().any(|table| self.has(table)) {
+            // One that reads no table is about all or none of them.
+            if self.is_selective() && !tables.iter().any(|table| self.has(table)) {
                 continue;
             }
             match tables.into_iter().find(|table| !is_there(table)) {

@@ -50,8 +50,8 @@ pub(crate) fn init(folder: &Path, console: &Console) -> Result<Exit, Failure> {
         fs::write(&path, text).map_err(|error| failed(&path, &error))?;
     }
     console.note(&format!(
-        "{}: medallion.toml, customers/ and pipelines/{} are there; next, copy customers/example.toml.template to \
-         customers/<id>.toml and run 'medallion --project {} run -c <id>'; the lake will be {}",
+        "{}: medallion.toml, customers/ and pipelines/{} are there; next, 'medallion --project {} customer add \
+         <id> --source <folder>', then 'run -c <id>'; the lake will be {}",
         folder.display(),
         builtin::DEFAULT,
         folder.display(),

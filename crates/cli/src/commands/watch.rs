@@ -40,7 +40,7 @@ pub(crate) async fn run(
         let ids = names(&run, &settings).unwrap_or_default();
         let Ok(children) = Children::new(&global, &run, &settings, shares) else { return Vec::new() };
         let customer = |id: String| {
-            let path = settings.customers_folder().join(format!("{id}.toml"));
+            let path = settings.customer_file(&id);
             let start = settings.customer(&id, &run).and_then(|customer| {
                 let pipeline = own_pipeline(&pipeline, &customer)?;
                 Ok(WatchStart { customer, pipeline, command: children.command(&id) })
