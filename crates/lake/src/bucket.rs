@@ -30,6 +30,8 @@ use crate::place::without_credentials;
 
 /// Larger files are uploaded in parts of this size, in bytes.
 const PART: usize = 8 << 20;
+/// Files of up to so many bytes are uploaded in one request.
+pub(crate) const AT_ONCE: usize = 2 * PART;
 /// Parts of a file that are on their way at the same time.
 const PARTS_AT_ONCE: usize = 4;
 /// Threads that speak with object storage.
@@ -191,14 +193,15 @@ impl Bucket {
         }
     }
 
-    /// Copies a local file into the storage.
+    /// Copies a local file into the storage. One that goes in a single request must not be there with another content: a
+    /// batch that somebody else made meanwhile has the same name. One in parts takes the place of what is there.
     pub(crate) fn upload(&self, name: &str, path: &Path) -> io::Result<UpdateVersion> {
         let mut file = File::open(path)?;
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        if size <= 2 * PART {
+        if size <= AT_ONCE {
             let mut content = Vec::with_capacity(size);
             file.read_to_end(&mut content)?;
-            return self.put(name, content.into());
+            return self.put_new(name, content.into());
         }
         let (store, key) = (Arc::clone(&self.store), self.key(name)?);
         wait(async move {

@@ -154,6 +154,8 @@ impl Disk {
                 Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
                 found => found?,
             };
+            // As below: what a crash on a disk left may have been copied here.
+            content.truncate(content.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
             content.extend_from_slice(lines);
             return mirror.replace_known(path, content.into());
         }

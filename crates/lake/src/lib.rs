@@ -17,7 +17,7 @@
 //!
 //! On object storage the same names are objects: `mirror.rs` keeps local copies of them for as long as a lake is open,
 //! `bucket.rs` speaks with the storage, `object_lock.rs` is the lock there, `engine_files.rs` lets engines read what was
-//! not fetched yet. `location.rs` says where a lake is. `fleet.rs` is the folder of what whole fleets did.
+//! not fetched yet. `location.rs` says where a lake is.
 //!
 //! `vacuum.rs` removes what nothing needs, `optimize.rs` merges small files of a batch and writes checkpoints that are
 //! due, `fingerprint.rs` tells whether two tables have the same rows.

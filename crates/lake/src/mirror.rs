@@ -16,7 +16,7 @@ use bytes::Bytes;
 use object_store::{ObjectMeta, UpdateVersion};
 use tempfile::TempDir;
 
-use crate::bucket::{Bucket, version_of};
+use crate::bucket::{AT_ONCE, Bucket, version_of};
 use crate::object_lock::Fence;
 use crate::place::MEDALLION_FOLDER;
 
@@ -168,8 +168,13 @@ impl Mirror {
         if self.object(path).is_some() {
             return Ok(());
         }
+        let bytes = path.metadata()?.len();
+        if bytes > AT_ONCE as u64 {
+            // Nothing but the lock keeps it from taking the place of what somebody else wrote.
+            self.check()?;
+        }
         let version = self.bucket.upload(&self.name_of(path)?, path)?;
-        let object = Object { bytes: path.metadata()?.len(), version, content: Mutex::new(true) };
+        let object = Object { bytes, version, content: Mutex::new(true) };
         lock(&self.objects).insert(path.to_path_buf(), Arc::new(object));
         Ok(())
     }

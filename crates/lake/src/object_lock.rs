@@ -67,7 +67,10 @@ pub(crate) fn take(bucket: &Bucket, holder: &LockHolder) -> io::Result<Attempt> 
             let first = LockHolder { fence: Some(1), ..holder.clone() };
             match bucket.put_new(&name, text(&first)?) {
                 Ok(version) => {
-                    check_conditions(bucket, &first)?;
+                    check_conditions(bucket, &first).inspect_err(|_| {
+                        // A lock that stayed would be believed by whoever comes next.
+                        let _ = bucket.remove(&[name.clone()]);
+                    })?;
                     return taken(bucket, first, version, None);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,

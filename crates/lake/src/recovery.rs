@@ -9,6 +9,7 @@ use medallion_pipeline::TableName;
 use crate::commit::{CommitInfo, CommitMode, RELEASES};
 use crate::error::LakeError;
 use crate::journal::{Journal, JournalTable};
+use crate::mirror::shown;
 use crate::place::{LOG_FOLDER, Lake};
 use crate::staging::StagedTable;
 
@@ -161,7 +162,7 @@ impl Lake {
         for table in begun {
             let files = table.staged.files.iter().map(|file| (file.path.as_str(), file.data.bytes));
             if let Some(path) = self.missing_file(&table.staged.schema.name, files)? {
-                return Ok(Some(format!("its file {} is not there as it was written", path.display())));
+                return Ok(Some(format!("its file {} is not there as it was written", shown(&path))));
             }
         }
         // Who began to undo it saw a reason that may have vanished since.

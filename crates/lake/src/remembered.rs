@@ -22,7 +22,7 @@ use crate::published::{PublishedTable, is_below};
 use crate::release::Release;
 
 const SCHEMA: &str = "medallion/remembered/v1";
-const FILE: &str = "remembered.json";
+pub(crate) const FILE: &str = "remembered.json";
 
 /// What is remembered, and may have changed since.
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use medallion_pipeline::Layer;
 
 use crate::error::LakeError;
 use crate::place::{Lake, MEDALLION_FOLDER};
+use crate::remembered;
 
 impl Lake {
     /// Removes everything that the lake has of the customer, while holding its lock. Links are removed, not followed.
@@ -18,12 +19,18 @@ impl Lake {
     pub fn remove_everything(&self, run_id: &str) -> Result<(), LakeError> {
         let medallion = self.folder().join(MEDALLION_FOLDER);
         let _lock = self.lock(run_id)?;
+        // What is noted of a release must not outlive it.
+        self.remove_entry(&medallion.join(remembered::FILE))?;
         // Readers follow releases: without them there is nothing to see of what goes next.
         self.remove_entry(&medallion.join("releases"))?;
         for layer in Layer::ALL.into_iter().rev() {
             self.remove_entry(&self.folder().join(layer.name()))?;
         }
         for entry in self.entries(self.folder())?.iter().filter(|entry| **entry != medallion) {
+            self.remove_entry(entry)?;
+        }
+        let lock = medallion.join("lock");
+        for entry in self.entries(&medallion)?.iter().filter(|entry| **entry != lock) {
             self.remove_entry(entry)?;
         }
         self.remove_entry(&medallion)?;
