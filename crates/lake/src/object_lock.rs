@@ -69,7 +69,7 @@ pub(crate) fn take(bucket: &Bucket, holder: &LockHolder) -> io::Result<Attempt> 
                 Ok(version) => {
                     check_conditions(bucket, &first).inspect_err(|_| {
                         // A lock that stayed would be believed by whoever comes next.
-                        let _ = bucket.remove(&[name.clone()]);
+                        let _ = bucket.remove(std::slice::from_ref(&name));
                     })?;
                     return taken(bucket, first, version, None);
                 }
